@@ -1,0 +1,1 @@
+"""The side that faces the internet: listeners, TLS, connections, exchanges, buffers, the access log."""

@@ -1,0 +1,1 @@
+"""Handlers that ship with tinfront, one file each. A handler answers an exchange."""

@@ -1,0 +1,1 @@
+"""From host and path to a route and its compiled chain of filters. Built once, only read afterwards."""
