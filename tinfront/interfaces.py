@@ -129,7 +129,7 @@ class IConnection(Interface):
         """The deadline has passed."""
 
     def drain() -> None:
-        """The server is stopping: take no new request after the current one."""
+        """The server is stopping: close now if nothing is due, else after the current answer."""
 
 
 class ICodec(Interface):
@@ -141,7 +141,10 @@ class ICodec(Interface):
 
     raw_bodies = Attribute("True: a body of known length may bypass send_body, as by sendfile, then ``sent`` is told.")
     closing = Attribute("True: the connection must be closed once the running responses are complete.")
-    buffered = Attribute("Bytes held back because a stream before them is not finished yet.")
+    unread = Attribute("True if the client may still be sending what nobody will read.")
+    until_close = Attribute("True while a body goes out that only the end of the connection ends.")
+    stream_id = Attribute("The newest stream.")
+    held = Attribute("Bytes that are not understood yet: a part of a message, or what is pipelined behind one. Sized.")
 
     def receive(data: bytes) -> Iterable[tuple[int, Any]]:
         """Take bytes (none: go on with what is held back).
@@ -206,8 +209,14 @@ class IExchange(Interface):
     number = Attribute("Counts all exchanges of this process.")
     request_id = Attribute("``number`` as a text that is unique over restarts; in logs, error pages and environ.")
     started = Attribute("Monotonic seconds at which the head was complete.")
-    times = Attribute("``Times``: monotonic seconds of the body's end, the claim, the first byte; pid of the worker.")
-    finished = Attribute("True once nothing more can be answered: done, or the client has left.")
+    local = Attribute("(host, port) of the side that was connected to; port is 0 for unix sockets.")
+    queued = Attribute("Monotonic seconds at which a pool took the exchange; 0.0 if none did.")
+    claimed = Attribute("Monotonic seconds at which a worker began; 0.0 if none did.")
+    answered = Attribute("Monotonic seconds at which the answer's head was there.")
+    pid = Attribute("Process id of the worker that answered; 0 if none did.")
+    retries = Attribute("How often the exchange was given to another worker because one died.")
+    when_gone = Attribute("A callable that takes the exchange, called if the client leaves before its answer; or None.")
+    finished = Attribute("True once nothing more can be answered: done, cut, or the client has left.")
 
     def respond(head: ResponseHead, body: Body) -> None:
         """Answer. Exactly once; the response filters see it on its way. Ignored if the exchange is ``finished``."""

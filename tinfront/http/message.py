@@ -62,8 +62,7 @@ class ResponseHead:
     :ivar fields: (name, value) pairs in the order they are sent; a filter may edit the list.
     :ivar length: the body's length in bytes, also where no body is sent (HEAD, 304); None: unknown.
     :ivar reason: the reason phrase; None: the registered one.
-    :ivar block: the fields and the length as HTTP/1.1 bytes; set only on a head that is shared by many responses
-        and never edited. A copy has none.
+    :ivar block: the fields and the length as HTTP/1.1 bytes; set by ``freeze`` on a head that many responses share.
     """
 
     __slots__ = ("block", "fields", "length", "reason", "status")
@@ -76,6 +75,11 @@ class ResponseHead:
         self.length = length
         self.reason = reason
         self.block: bytes | None = None
+
+    def freeze(self) -> ResponseHead:
+        """Promise that this head is never edited again, so that it is serialised once. Filters get a copy."""
+        self.block = field_block(self)
+        return self
 
     def copy(self) -> ResponseHead:
         """A head of one's own to edit."""
@@ -97,6 +101,14 @@ class ResponseHead:
         """Drop all fields called ``name`` (any case)."""
         lower = name.lower()
         self.fields[:] = [field for field in self.fields if field[0].lower() != lower]
+
+
+def field_block(head: ResponseHead) -> bytes:
+    """The fields of ``head`` and its Content-Length as field lines (RFC 9112 section 5), without the empty line."""
+    lines = [f"{name}: {value}\r\n" for name, value in head.fields]
+    if head.length is not None and head.status != 204 and head.status >= 200:
+        lines.append(f"Content-Length: {head.length}\r\n")
+    return "".join(lines).encode("latin-1")
 
 
 class OpenFile:

@@ -1,0 +1,104 @@
+"""How long a connection is waited for: the rules of the deadlines, applied by the listener's one sweep a second.
+
+A connection's ``deadline`` is a number. Where nothing is due (idle, or a head that trickles in) it is the moment at
+which patience ends. Where something is due it is ``WATCHED``: each sweep then looks for progress, so that bytes cost
+nothing to account for as they pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinfront.front.connection import Connection
+    from tinfront.front.exchange import Exchange
+
+WATCHED = 0.0
+"""A deadline that every sweep finds passed."""
+
+_BODY, _SENDING = 1, 3  # states of an exchange, as exchange.py numbers them
+
+
+class Patience:
+    """What the sweep remembers of one connection.
+
+    :ivar born: monotonic seconds of its start.
+    :ivar progress: a number that changes when the client does something.
+    :ivar seen: ``progress`` at the last sweep that found it changed, and ``since``, when that was.
+    :ivar until: when lingering ends at the latest.
+    :ivar head: the request number whose head has begun to come in.
+    """
+
+    __slots__ = ("born", "head", "progress", "seen", "since", "until")
+
+    def __init__(self, now: float) -> None:
+        self.born = self.since = now
+        self.progress = 0
+        self.seen: object = None
+        self.until = 0.0
+        self.head = 0
+
+    def idle_for(self, mark: object, now: float) -> float:
+        """Seconds for which ``mark`` has not changed."""
+        if mark != self.seen:
+            self.seen = mark
+            self.since = now
+        return now - self.since
+
+
+def head_begun(connection: Connection) -> None:
+    """Part of a head is there: from its first byte on the whole of it must come within ``head_timeout``."""
+    patience = connection.patience
+    if patience.head <= connection.count:
+        patience.head = connection.count + 1
+        connection.deadline = connection.terms.clock() + connection.terms.limits.head_timeout
+
+
+def linger(connection: Connection) -> None:
+    """The answer is out; read on for a while so that the client gets to see it."""
+    connection.patience.until = connection.terms.clock() + connection.terms.limits.linger_time
+    connection.deadline = WATCHED
+
+
+def expire(connection: Connection, now: float) -> None:
+    """The deadline has passed: find out whether that matters, and what to do."""
+    patience, limits = connection.patience, connection.terms.limits
+    if connection.lingering:
+        idle = patience.idle_for(("linger", patience.progress), now)
+        if now >= patience.until or idle >= limits.linger_timeout:
+            connection.abort()
+    elif connection.exchanges:
+        connection.deadline = WATCHED
+        for exchange in tuple(connection.exchanges.values()):
+            _watch(connection, exchange, now)
+    elif connection.codec.held:
+        if connection.deadline != WATCHED:
+            connection.time_out_head()
+    else:
+        _watch_idle(connection, now)
+
+
+def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
+    patience, limits = connection.patience, connection.terms.limits
+    if exchange.state == _BODY and exchange.body is not None:
+        length = exchange.body.length
+        if patience.idle_for((exchange.number, length), now) >= limits.body_timeout:
+            exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
+        elif (age := now - exchange.started) > limits.body_rate_grace and length < age * limits.body_rate:
+            exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
+    elif exchange.state == _SENDING and connection.stuck():
+        mark = (exchange.number, exchange.sent, connection.transport.get_write_buffer_size())
+        if patience.idle_for(mark, now) >= limits.send_timeout:
+            exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+
+
+def _watch_idle(connection: Connection, now: float) -> None:
+    """No request: the time since the last answer is up, unless that answer is still on its way."""
+    patience, limits = connection.patience, connection.terms.limits
+    left = connection.transport.get_write_buffer_size() if connection.transport is not None else 0
+    if left == 0:
+        connection.close()
+        return
+    connection.deadline = WATCHED
+    if patience.idle_for((connection.count, left), now) >= limits.send_timeout:
+        connection.abort()

@@ -1,0 +1,165 @@
+"""Where bodies wait: request bodies until they are complete, responses until the client has read them.
+
+Memory first, then an unlinked temporary file, so that a crash leaves nothing behind. One ``Budget`` bounds the disk
+space of all of them together.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+
+from zope.interface import implementer
+
+from tinfront.errors import BodyTooLarge, SpoolFull
+from tinfront.http.message import FileSlice, OpenFile
+from tinfront.interfaces import IBody
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
+
+class Budget:
+    """Bytes of disk that all spooled bodies may take together."""
+
+    __slots__ = ("directory", "limit", "used")
+
+    def __init__(self, limit: int, directory: str | None = None) -> None:
+        self.limit = limit
+        self.directory = directory or tempfile.gettempdir()
+        self.used = 0
+
+    def take(self, count: int) -> bool:
+        """Whether ``count`` bytes more may be used; if so they are."""
+        if self.used + count > self.limit:
+            return False
+        self.used += count
+        return True
+
+    def give(self, count: int) -> None:
+        """Bytes that are free again."""
+        self.used -= count
+
+
+class SpoolFile:
+    """An unlinked temporary file within a budget. It and its space go when nobody holds it any more."""
+
+    __slots__ = ("_budget", "_file", "size")
+
+    def __init__(self, budget: Budget) -> None:
+        """:raises SpoolFull: the file cannot be made."""
+        try:
+            self._file = OpenFile(_open_unlinked(budget.directory))
+        except OSError as error:
+            raise SpoolFull(f"no temporary file in {budget.directory}: {error.strerror}") from error
+        self._budget = budget
+        self.size = 0
+
+    def append(self, data: bytes) -> FileSlice:
+        """Write at the end; returns where the data lies.
+
+        :raises SpoolFull: over the budget, or the disk is full. Nothing was written then.
+        """
+        if not self._budget.take(len(data)):
+            raise SpoolFull(f"spool_max ({self._budget.limit} bytes) is used up")
+        view = memoryview(data)
+        offset = self.size
+        try:
+            while view:
+                written = os.pwrite(self._file.fd, view, self.size)
+                self.size += written
+                view = view[written:]
+        except OSError as error:
+            self._budget.give(len(data))
+            self.size = offset
+            raise SpoolFull(f"cannot write to the spool: {error.strerror}") from error
+        return FileSlice(self._file, offset, len(data))
+
+    def empty(self) -> None:
+        """Forget what was written, and give the space back."""
+        os.ftruncate(self._file.fd, 0)
+        self._budget.give(self.size)
+        self.size = 0
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._file.fd
+
+    def read(self) -> bytes:
+        """Everything, for bodies that turned out to be wanted in one piece."""
+        return os.pread(self._file.fd, self.size, 0)
+
+    def __del__(self) -> None:
+        if hasattr(self, "size"):
+            self._budget.give(self.size)
+
+
+@implementer(IBody)
+class Spool:
+    """A request body: filled while it arrives, then sealed and given to the handler."""
+
+    __slots__ = ("_budget", "_file", "_limit", "_memory", "_memory_max", "length")
+
+    def __init__(self, budget: Budget, limit: int, memory_max: int) -> None:
+        """:param limit: bytes of the whole body; :param memory_max: bytes of it that stay in memory."""
+        self._budget = budget
+        self._limit = limit
+        self._memory_max = memory_max
+        self._memory: list[bytes] = []
+        self._file: SpoolFile | OpenFile | None = None
+        self.length = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece.
+
+        :raises BodyTooLarge: over the limit.
+        :raises SpoolFull: no room.
+        """
+        length = self.length + len(data)
+        if length > self._limit:
+            raise BodyTooLarge(self._limit)
+        if isinstance(self._file, SpoolFile):
+            self._file.append(data)
+        else:
+            self._memory.append(data)
+            if length > self._memory_max:
+                self._file = SpoolFile(self._budget)
+                self._file.append(b"".join(self._memory))
+                self._memory.clear()
+        self.length = length
+
+    def data(self) -> bytes | None:
+        """See ``IBody``."""
+        if isinstance(self._file, SpoolFile):
+            return None
+        if len(self._memory) > 1:
+            self._memory[:] = [b"".join(self._memory)]
+        return self._memory[0] if self._memory else b""
+
+    def fileno(self) -> int:
+        """See ``IBody``."""
+        if self._file is None:
+            fd = os.memfd_create("tinfront-body", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            self._file = OpenFile(fd)
+            view = memoryview(self.data() or b"")
+            while view:
+                view = view[os.write(fd, view) :]
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        return self._file.fd if isinstance(self._file, OpenFile) else self._file.fileno()
+
+    def close(self) -> None:
+        """See ``IBody``."""
+        self._memory.clear()
+        self._file = None
+
+
+def _open_unlinked(directory: str) -> int:
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT) or not os.path.isdir(directory):
+            raise
+    fd, path = tempfile.mkstemp(dir=directory)  # a file system without O_TMPFILE
+    os.unlink(path)
+    return fd

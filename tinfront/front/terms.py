@@ -1,0 +1,51 @@
+"""What all connections of one listener share: where they lead, what they may, what they are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.logger import Logger
+
+from tinfront.config.model import Limits
+from tinfront.front.pages import Pages
+from tinfront.front.spool import Budget
+from tinfront.routing.table import Table
+from tinfront.wire.codec import Preamble
+from tinfront.wire.h1_head import HeadParser
+
+
+@dataclass(slots=True)
+class Terms:
+    """Terms of service, so to speak.
+
+    :ivar table: hosts and routes.
+    :ivar limits: bounds and deadlines.
+    :ivar parser: of heads, with its memo.
+    :ivar preamble: status line, Server and Date; someone calls its ``tick`` once a second.
+    :ivar pages: error pages.
+    :ivar budget: disk space for bodies.
+    :ivar memory_max: bytes of one body, each way, that stay in memory.
+    :ivar file_max: bytes of one response that may wait on disk.
+    :ivar descriptors: ``IDescriptors``.
+    :ivar call_soon: runs a callable in a later turn of the loop.
+    :ivar certificate_of: the certificate a transport's handshake used, or None; comparable with that of a site.
+    :ivar observers: ``on_finish`` methods for exchanges that found no route.
+    """
+
+    table: Table
+    limits: Limits
+    parser: HeadParser
+    preamble: Preamble
+    pages: Pages
+    budget: Budget
+    memory_max: int
+    file_max: int
+    descriptors: Any
+    call_soon: Callable[[Callable[[], Any]], Any]
+    certificate_of: Callable[[Any], object] = lambda _: None
+    observers: tuple[Callable[[Any], None], ...] = ()
+    clock: Callable[[], float] = time.monotonic
+    log: Logger = field(default_factory=lambda: Logger(namespace="tinfront"))

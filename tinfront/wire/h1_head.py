@@ -1,0 +1,193 @@
+"""The head of an HTTP/1.x request: request line and field lines to a ``RequestHead`` (RFC 9112 sections 2 to 6).
+
+Strict: what two servers could read differently is refused. Fast by a memo: most field lines of a visitor are the
+same as last time, and a line once validated need not be validated again. Only harmless names are remembered, never
+a cookie or anything that frames, routes or authorises.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from tinfront.errors import ProtocolError
+from tinfront.http.fields import SINGLE, TOKEN, VALUE, elements
+from tinfront.http.message import RequestHead
+from tinfront.http.target import parse
+
+_request_line = re.compile(r"([A-Z][A-Z0-9_-]{0,31}+) ([!-\"$-~]++) (HTTP/1\.[01])").fullmatch
+_field_line = re.compile(rf"({TOKEN}++):[ \t]*+({VALUE}*+)").fullmatch
+_other_version = re.compile(r"\S+ \S+ HTTP/\d(?:\.\d)?").fullmatch
+
+_DROPPED = ("", "")
+"""Stands for a field that must not reach anybody: a name with ``_``, which an environ key could not tell from one
+with ``-``, and ``Proxy``, which a CGI-like environ would turn into HTTP_PROXY."""
+
+_MEMO_NAMES = frozenset(
+    (
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "dnt",
+        "host",
+        "origin",
+        "pragma",
+        "priority",
+        "sec-ch-ua",
+        "sec-ch-ua-mobile",
+        "sec-ch-ua-platform",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "sec-fetch-user",
+        "sec-gpc",
+        "te",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "x-requested-with",
+    )
+)
+_MEMO_LINE_MAX = 256
+_MEMO_ENTRIES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Bytes of the request line (414), of one field line and of the whole head, and the number of fields (431)."""
+
+    line: int = 8 * 1024
+    field: int = 8 * 1024
+    head: int = 32 * 1024
+    fields: int = 100
+
+
+class HeadParser:
+    """Turns the bytes of a head into a ``RequestHead``. One serves all connections of a listener."""
+
+    __slots__ = ("_limits", "_lookup", "_memo", "_smallest")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._memo: dict[str, tuple[str, str]] = {}
+        self._lookup = self._memo.get
+        self._smallest = min(limits.line, limits.field)
+
+    def parse(self, data: bytes | bytearray) -> RequestHead:
+        """Parse a head, given without its final empty line.
+
+        :raises ProtocolError: with the status and reason that the client gets.
+        """
+        line, *lines = str(data, "latin-1").split("\r\n")
+        if len(data) > self._smallest or len(lines) > self._limits.fields:
+            self._check_limits(line, lines)
+        match = _request_line(line)
+        if match is None:
+            _refuse_line(line)
+        method, target, version = match.groups()
+        lookup = self._lookup
+        pairs = [lookup(line) or self._field(line) for line in lines]
+        fields = dict(pairs)
+        if len(fields) != len(pairs) or "" in fields:
+            fields = _combine(pairs)
+        authority, path, query = parse(method, target)
+        if authority is None:
+            authority = fields.get("host")
+            if authority is None:
+                if version == "HTTP/1.1":
+                    raise ProtocolError(400, "no-host", "the Host field is missing")
+                authority = ""
+        else:
+            _check_host(authority, version, fields)
+        head = RequestHead(method, target, version, fields, authority, path, query)
+        if "content-length" in fields or "transfer-encoding" in fields:
+            _frame(head)
+        if "expect" in fields:
+            _expect(head)
+        return head
+
+    def _field(self, line: str) -> tuple[str, str]:
+        """One field line, strictly; remembered if it is harmless."""
+        match = _field_line(line)
+        if match is None:
+            raise ProtocolError(400, "bad-header", "a header line is malformed")
+        name, value = match.groups()
+        name = name.lower()
+        if "_" in name or name == "proxy":
+            return _DROPPED
+        pair = (name, value.rstrip(" \t"))
+        if name in _MEMO_NAMES and len(line) <= _MEMO_LINE_MAX:
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[line] = pair
+        return pair
+
+    def _check_limits(self, line: str, lines: list[str]) -> None:
+        limits = self._limits
+        if len(line) > limits.line:
+            raise ProtocolError(414, "line-too-long", f"the request line is longer than {limits.line} bytes")
+        if len(lines) > limits.fields:
+            raise ProtocolError(431, "too-many-headers", f"more than {limits.fields} header fields")
+        if lines and len(max(lines, key=len)) > limits.field:
+            raise ProtocolError(431, "header-too-long", f"a header line is longer than {limits.field} bytes")
+
+
+def _refuse_line(line: str) -> NoReturn:
+    if _other_version(line) and not line.startswith(("HTTP/1.0", "HTTP/1.1"), line.rindex(" ") + 1):
+        raise ProtocolError(505, "bad-version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    raise ProtocolError(400, "bad-request-line", "the request line is malformed")
+
+
+def _combine(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Join repeated fields (RFC 9110 section 5.3) and leave out the dropped ones."""
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in fields:
+            fields[name] = value
+        elif name in SINGLE:
+            raise ProtocolError(400, "duplicate-header", f"the field {name} stands there twice")
+        else:
+            fields[name] += ("; " if name == "cookie" else ", ") + value
+    fields.pop("", None)
+    return fields
+
+
+def _check_host(authority: str, version: str, fields: dict[str, str]) -> None:
+    """An absolute-form target wins over Host (RFC 9112 section 3.2.2), so a Host that differs is an attack."""
+    host = fields.get("host")
+    if host is None:
+        if version == "HTTP/1.1":
+            raise ProtocolError(400, "no-host", "the Host field is missing")
+        fields["host"] = authority
+    elif host.lower() != authority.lower():
+        raise ProtocolError(400, "host-mismatch", "the Host field and the target name different hosts")
+
+
+def _frame(head: RequestHead) -> None:
+    """How long the body is (RFC 9112 section 6.3), with no leniency at all."""
+    fields = head.fields
+    coding = fields.get("transfer-encoding")
+    length = fields.get("content-length")
+    if coding is not None:
+        if length is not None:
+            raise ProtocolError(400, "length-and-chunked", "both Content-Length and Transfer-Encoding are there")
+        if head.version == "HTTP/1.0":
+            raise ProtocolError(400, "chunked-in-1.0", "HTTP/1.0 knows no Transfer-Encoding")
+        if coding.lower() != "chunked":
+            if elements(coding.lower())[-1:] != ["chunked"]:
+                raise ProtocolError(400, "bad-transfer-encoding", "Transfer-Encoding does not end with chunked")
+            raise ProtocolError(501, "unknown-transfer-encoding", "no transfer coding but chunked is known")
+        head.length = None
+    elif length is not None:
+        if not (length.isascii() and length.isdigit()) or len(length) > 18:
+            raise ProtocolError(400, "bad-length", "the Content-Length is not a number")
+        head.length = int(length)
+
+
+def _expect(head: RequestHead) -> None:
+    if head.fields["expect"].lower() != "100-continue":
+        raise ProtocolError(417, "unknown-expectation", "no expectation but 100-continue is known")
+    head.expects_continue = head.version == "HTTP/1.1" and head.length != 0
