@@ -1,0 +1,176 @@
+"""The ``tinfront`` command: ``run``, ``check``. Exit codes:
+
+0 stopped as asked · 1 failed while running · 2 wrong usage · 71 cannot listen · 78 the configuration is wrong
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.python import usage
+
+from tinfront import __version__
+from tinfront.catalog import discover
+from tinfront.config.describe import describe
+from tinfront.config.load import single_app
+from tinfront.config.model import Config
+from tinfront.errors import ConfigError
+from tinfront.tap import EX_CONFIG, EX_OSERR, EX_USAGE, fail, install_loop, read
+
+EXAMPLES = """\
+examples:
+  tinfront run etc/site.ini                 serve the site that the file describes
+  tinfront run mysite.wsgi:application      serve one app on http://127.0.0.1:8000
+  tinfront run "mysite:make_app()" -b :8080 -w 4
+  tinfront check etc/site.ini               show what a file means, or all its errors
+"""
+
+
+class RunOptions(usage.Options):
+    """Options of ``tinfront run``."""
+
+    synopsis = "tinfront run FILE.ini | MODULE:APP [-b ADDRESS]… [-w N] [--threads N]"
+    longdesc = (
+        "Serves in the foreground, until TERM or INT. With MODULE:APP and no file: on 127.0.0.1:8000, or on "
+        "0.0.0.0:$PORT where PORT is set; $WEB_CONCURRENCY is the default of --workers."
+    )
+    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+        ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
+        ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["bind"] = []
+        self["target"] = ""
+
+    def opt_bind(self, address: str) -> None:
+        """Listen here, as in ``address =`` of the INI file (MODULE:APP only; may be given again)."""
+        self["bind"].append(address)
+
+    opt_b = opt_bind
+
+    def parseArgs(self, target: str) -> None:  # noqa: N802 - its name
+        """The one argument."""
+        self["target"] = target
+
+    def config(self) -> Config:
+        """The configuration that was asked for.
+
+        :raises usage.UsageError: the arguments contradict each other.
+        :raises ConfigError: what they name cannot be used.
+        """
+        target = self["target"]
+        if ":" not in target or os.path.exists(target):
+            if self["bind"] or self["workers"]:
+                raise usage.UsageError("-b and -w go with MODULE:APP; a file says it itself")
+            return read(target)
+        bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
+        return single_app(
+            target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover()
+        )
+
+    def _workers(self) -> int:
+        if self["workers"] is not None:
+            return int(self["workers"])
+        given = os.environ.get("WEB_CONCURRENCY", "")
+        if given and not given.isdigit():
+            raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
+        return int(given) if given else max(2, len(os.sched_getaffinity(0)))
+
+
+class CheckOptions(usage.Options):
+    """Options of ``tinfront check``."""
+
+    synopsis = "tinfront check FILE.ini"
+    longdesc = "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78)."
+
+    def parseArgs(self, file: str) -> None:  # noqa: N802
+        """The one argument."""
+        self["file"] = file
+
+
+class Options(usage.Options):
+    """Options of ``tinfront``."""
+
+    synopsis = "tinfront run | check [options]"
+    longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
+    subCommands = [  # noqa: RUF012
+        ["run", None, RunOptions, "Serve a site."],
+        ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
+    ]
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"tinfront {__version__}")  # noqa: T201
+        raise SystemExit(0)
+
+    def getUsage(self, width: int | None = None) -> str:  # noqa: N802
+        """Usage, then examples."""
+        return f"{super().getUsage(width)}\n{EXAMPLES}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command. Ends by SystemExit."""
+    options = Options()
+    try:
+        options.parseOptions(sys.argv[1:] if arguments is None else arguments)
+        if options.subCommand == "run":
+            raise SystemExit(run(options.subOptions.config()))
+        if options.subCommand == "check":
+            raise SystemExit(check(options.subOptions["file"]))
+    except usage.UsageError as error:
+        fail(EX_USAGE, f"tinfront: {error}", "Try: tinfront --help")
+    except ConfigError as error:
+        fail(EX_CONFIG, *error.findings)
+    fail(EX_USAGE, str(options))
+
+
+def check(file: str) -> int:
+    """Show what a file means; everything is made but nothing is started."""
+    config = read(file)
+    from tinfront.service import build  # noqa: PLC0415 - it chooses the reactor
+
+    build(config, None)
+    print(describe(config), end="")  # noqa: T201
+    print(f"{file}: ok")  # noqa: T201
+    return 0
+
+
+def run(config: Config) -> int:
+    """Serve until a signal ends it. Returns the exit code."""
+    loop = install_loop()
+    from twisted.internet import reactor  # noqa: PLC0415 - after the choice
+
+    from tinfront.service import build  # noqa: PLC0415
+
+    _log_to_stderr()
+    service = build(config, loop)
+    try:
+        service.privilegedStartService()
+    except OSError as error:
+        fail(EX_OSERR, f"tinfront: {error}")
+    service.startService()
+    for url in service.urls():
+        print(f"tinfront serves {url}", file=sys.stderr)  # noqa: T201
+    core: Any = reactor
+    core.addSystemEventTrigger("before", "shutdown", service.stopService)
+    core.run()
+    return 0
+
+
+def _log_to_stderr() -> None:
+    """Readable lines from level info on."""
+    from twisted.logger import (  # noqa: PLC0415
+        FilteringLogObserver,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
+
+    text = textFileLogObserver(sys.stderr)
+    levels = LogLevelFilterPredicate(LogLevel.info)
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(text, [levels])], redirectStandardIO=False)

@@ -1,0 +1,128 @@
+"""What contradicts itself between options and between sections. Called by ``load.py`` once all options are parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tinfront.config.address import show_address
+from tinfront.config.block import Block
+from tinfront.config.finding import Findings
+from tinfront.config.model import Address, Place, Server
+from tinfront.config.option import show_size
+from tinfront.config.schema import SECTIONS
+
+Blocks = Mapping[str, Mapping[str, Block]]
+
+
+def check(blocks: Blocks, main: Place, findings: Findings) -> None:
+    """Note every contradiction. ``main`` is where to report that something is missing altogether."""
+    for word in ("listen", "site"):
+        if not blocks[word]:
+            findings.add(main, SECTIONS[word].form, "there is no such section, at least one is needed")
+    _check_server(blocks)
+    _check_listeners(blocks["listen"].values())
+    _check_sites(blocks["site"].values())
+    _check_tls(blocks)
+    for block in blocks["app"].values():
+        if block.values["mode"] == "threads" and block.values["workers"] > 1 and "workers" in block.given:
+            block.complain("workers", "has no meaning with mode = threads; threads is how many requests run at once")
+
+
+def _check_server(blocks: Blocks) -> None:
+    spool_max = Server().spool_max
+    for block in blocks["server"].values():
+        spool_max = max(block.values["spool_max"], block.values["spool_memory"])
+        if block.values["spool_memory"] > block.values["spool_max"]:
+            block.complain("spool_memory", f"is larger than spool_max ({show_size(block.values['spool_max'])})")
+    for block in blocks["route"].values():
+        if "body_limit" in block.given and block.values["body_limit"] > spool_max:
+            block.complain("body_limit", f"is larger than spool_max of [server] ({show_size(spool_max)})")
+
+
+def _check_listeners(listeners: Iterable[Block]) -> None:
+    taken: list[tuple[Address, Block]] = []
+    for block in listeners:
+        _check_listener(block)
+        for address in block.values["address"]:
+            owner = next((owner for other, owner in taken if _clash(address, other)), None)
+            if owner is not None:
+                block.complain("address", f"{show_address(address)} is taken already, by [listen:{owner.name}]")
+            taken.append((address, block))
+
+
+def _check_listener(block: Block) -> None:
+    values = block.values
+    if block.given.keys() >= {"address", "endpoint"}:
+        block.complain("endpoint", "stands beside address; keep one of them")
+    elif not values["address"] and not values["endpoint"] and block.sound("address", "endpoint"):
+        block.complain("", "has neither address nor endpoint")
+    if values["tls"] and str(values["endpoint"]).startswith(("ssl:", "tls:")):
+        block.complain("tls", "the endpoint speaks TLS by itself")
+    for name in ("header_line_max", "header_field_max"):
+        if values[name] > values["header_max"]:
+            wrong = name if name in block.given else "header_max"
+            whole = show_size(values["header_max"])
+            block.complain(wrong, f"{name} ({show_size(values[name])}) is larger than header_max ({whole})")
+
+
+def _clash(one: Address, two: Address) -> bool:
+    """Whether the kernel would refuse to listen on both."""
+    if one.kind != two.kind:
+        return False
+    if one.kind != "tcp":
+        return (one.path, one.port) == (two.path, two.port)
+    if one.port != two.port or not one.port:
+        return False
+    hosts = {one.host, two.host}
+    if len(hosts) == 1 or "" in hosts:
+        return True
+    if "0.0.0.0" in hosts:  # noqa: S104 - compared, not bound
+        return not any(":" in host for host in hosts)
+    return "::" in hosts and all(":" in host for host in hosts)
+
+
+def _check_sites(sites: Iterable[Block]) -> None:
+    default: Block | None = None
+    owners: dict[str, Block] = {}
+    for block in sites:
+        if block.values["default"]:
+            if default is not None:
+                block.complain("default", f"[site:{default.name}] is the default site already")
+            default = default or block
+        elif not block.values["hosts"] and block.sound("hosts", "default"):
+            block.complain("", "can never be asked for: it has no hosts, and is not the default site")
+        for host in block.values["hosts"]:
+            owner = owners.setdefault(host, block)
+            if owner is not block:
+                block.complain("hosts", f'"{host}" is claimed already, by [site:{owner.name}]')
+        for host in {host for host in block.values["hosts"] if block.values["hosts"].count(host) > 1}:
+            block.complain("hosts", f'"{host}" is named twice')
+        _check_certificate(block)
+
+
+def _check_certificate(block: Block) -> None:
+    certificate, key = block.values["certificate"], block.values["certificate_key"]
+    if not block.sound("certificate", "certificate_key"):
+        return
+    if key and not certificate:
+        block.complain("certificate_key", "stands without certificate")
+    elif key and certificate == "development":
+        block.complain("certificate_key", "has no meaning with certificate = development")
+    elif certificate and certificate != "development" and not key and not _may_hold_key(certificate):
+        block.complain("certificate", f"{certificate} holds no key, and there is no certificate_key")
+
+
+def _may_hold_key(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return b"PRIVATE KEY-----" in stream.read(1024 * 1024)
+    except OSError:
+        return True  # whoever starts the server may be allowed to read it
+
+
+def _check_tls(blocks: Blocks) -> None:
+    if any("certificate" in block.given for block in blocks["site"].values()) or not blocks["site"]:
+        return
+    for block in blocks["listen"].values():
+        if block.values["tls"]:
+            block.complain("tls", "no site has a certificate; certificate = development makes one to begin with")

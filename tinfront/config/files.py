@@ -1,0 +1,85 @@
+"""From a file, or a text, to the sections of it and of all that it includes. Called by ``load.py``.
+
+``include = conf.d/*.ini`` stands before the first section or in ``[server]``; the sections of the files it names
+take their place behind the section that it stands in.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from tinfront.config.finding import Findings
+from tinfront.config.model import Place
+from tinfront.config.tokens import Entry, Section, tokenise
+
+_FILE_MAX = 1024 * 1024
+_FILES_MAX = 1000
+
+
+class Reader:
+    """Reads a configuration's files, each once.
+
+    :ivar sections: all sections so far, in order; those without a header are left out.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.sections: list[Section] = []
+        self._findings = findings
+        self._open: list[str] = []  # absolute paths of the files that include one another just now
+        self._seen: dict[str, str] = {}
+
+    def read(self, file: str, path: str, place: Place | None = None) -> None:
+        """Read the file at ``path``; ``file`` is its name in findings, ``place`` where it is included."""
+        real = os.path.realpath(path)
+        if place is not None and not self._may_include(file, real, place):
+            return
+        self._seen[real] = file
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read(_FILE_MAX + 1)
+        except OSError as error:
+            self._findings.add(place or Place(file, 1), "", f"{file} cannot be read: {error.strerror}")
+            return
+        if len(data) > _FILE_MAX:
+            self._findings.add(place or Place(file, 1), "", f"{file} is larger than {_FILE_MAX} bytes")
+            return
+        self._open.append(real)
+        self.read_text(data.decode("utf-8", "surrogateescape"), file, os.path.dirname(os.path.abspath(path)))
+        self._open.pop()
+
+    def read_text(self, text: str, file: str, directory: str) -> None:
+        """Read ``text``, which is named ``file`` in findings; paths in it are relative to ``directory``."""
+        self._findings.open(file)
+        for section in tokenise(text, file, self._findings):
+            section.directory = directory
+            includes = [entry for entry in section.entries if entry.name == "include"]
+            if section.header:
+                self.sections.append(section)
+            else:
+                for entry in section.entries:
+                    if entry.name != "include":
+                        self._findings.add(entry.place, "", f"{entry.name}: no section has been opened yet")
+            if section.header in {"", "server"}:
+                for entry in includes:
+                    self._include(entry, file, directory)
+
+    def _include(self, entry: Entry, file: str, directory: str) -> None:
+        for place, pattern in entry.lines:
+            if any(character in pattern for character in "*?["):
+                found = sorted(glob.glob(pattern, root_dir=directory))
+            else:
+                found = [pattern]
+            for name in found:
+                self.read(os.path.join(os.path.dirname(file), name), os.path.join(directory, name), place)
+
+    def _may_include(self, file: str, real: str, place: Place) -> bool:
+        if real in self._open:
+            self._findings.add(place, "include", f"{file} includes itself")
+        elif real in self._seen:
+            self._findings.add(place, "include", f"{file} is already included")
+        elif len(self._seen) >= _FILES_MAX:
+            self._findings.add(place, "include", f"more than {_FILES_MAX} files")
+        else:
+            return True
+        return False

@@ -1,0 +1,295 @@
+"""The other path: the same connections on Twisted's own transports, for reactors that have no fast loop below them and
+for every Twisted endpoint string.
+
+For addresses of ours ``acceptor`` accepts and the reactor adopts the sockets (``ReactorOpener``). An endpoint string
+accepts by itself (``BridgeFactory``). What differs from the loop's transports: the marks of a TLS transport are
+Twisted's (over 64 KiB, and empty), and ``eof_received`` is never called on TLS, which is closed at once.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IReadDescriptor,
+    ISSLTransport,
+    IWriteDescriptor,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tinfront.front.bridge_tls import BridgeContexts
+from tinfront.front.bridge_transport import BridgeTransport, SocketTransport
+from tinfront.front.roll import Arrival, Roll
+from tinfront.front.tls import FOREIGN, Certificates
+from tinfront.interfaces import IConnection, IDescriptors
+
+log = Logger(namespace="tinfront.listen")
+
+
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
+class BridgeLink(Protocol):
+    """A Twisted protocol in front of a connection.
+
+    ``dataReceived`` is an attribute: the connection's own bound method.
+
+    :ivar told: the connection has been asked to go.
+    """
+
+    def __init__(self, reactor: Any, connection: IConnection, roll: Roll, secure: bool) -> None:
+        self.connection = connection
+        self.told = False
+        self._reactor = reactor
+        self._roll = roll
+        self._secure = secure
+        self._bridge: BridgeTransport | None = None
+
+    # --- IProtocol and its relatives
+
+    def connectionMade(self) -> None:
+        """See ``IProtocol``. On TLS the connection has to wait for the handshake."""
+        if self._secure:
+            self._roll.pending[self] = time.monotonic()
+        else:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        """See ``IHandshakeListener``."""
+        if self._roll.pending.pop(self, None) is not None:
+            self._begin()
+
+    def _begin(self) -> None:
+        connection, transport = self.connection, self.transport
+        kind = SocketTransport if isinstance(transport, FileDescriptor) and not self._secure else BridgeTransport
+        self._bridge = bridge = kind(self, transport, self._reactor)
+        self.dataReceived = connection.data_received  # type: ignore[method-assign]
+        self._roll.made(self)
+        try:
+            connection.connection_made(bridge)
+        except Exception:  # noqa: BLE001 - logged; without us it would stay open, deaf
+            log.failure("a connection failed as it began")
+            bridge.abort()
+
+    def readConnectionLost(self) -> None:
+        """See ``IHalfCloseableProtocol``: the client has shut its side."""
+        if self._bridge is not None and not self.connection.eof_received():
+            self._bridge.close()
+
+    def writeConnectionLost(self) -> None:
+        """See ``IHalfCloseableProtocol``: our side is shut."""
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 - Twisted's signature
+        """See ``IProtocol``."""
+        bridge = self._bridge
+        if bridge is None:
+            self._roll.pending.pop(self, None)
+            self._roll.fail(getattr(self.connection, "peer", "a client"), reason.value)
+            self._roll.leave()
+            return
+        bridge.lose()
+        ordinary = reason.check(ConnectionDone, ConnectionAborted)
+        error = None if ordinary or not isinstance(reason.value, Exception) else reason.value
+        try:
+            self.connection.connection_lost(error)
+        except Exception:  # noqa: BLE001 - logged; the socket is closed all the same
+            log.failure("a connection failed as it ended")
+        finally:
+            self._roll.lost(self)
+
+    # --- for the transport and the roll
+
+    def hold(self, receive: Callable[[bytes], None] | None) -> None:
+        """Deliver to ``receive`` what comes in; None: to the connection again."""
+        self.dataReceived = receive or self.connection.data_received  # type: ignore[method-assign]
+
+    def abort(self) -> None:
+        """Close now, be it in the middle of the handshake."""
+        if self._bridge is not None:
+            self._bridge.abort()
+        elif self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+
+class ReactorOpener(Factory):
+    """Opens accepted sockets on a reactor that can adopt them. See ``acceptor.Opener``.
+
+    :param certificates: needed for TLS only.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, certificates: Certificates | None) -> None:
+        self._reactor = reactor
+        self._next: BridgeLink | None = None
+        self._tls = wrap_tls(self, reactor, certificates) if certificates else None
+
+    def open(self, sock: socket.socket, connection: IConnection, roll: Roll, secure: bool) -> None:
+        """See ``acceptor.Opener``."""
+        self._next = BridgeLink(self._reactor, connection, roll, secure)
+        self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._tls if secure else self)
+        sock.close()  # the reactor has a duplicate
+
+    def buildProtocol(self, addr: Any) -> BridgeLink | None:  # type: ignore[override]  # noqa: ARG002
+        """See ``IProtocolFactory``: called by the reactor while ``open`` hands it a socket."""
+        link, self._next = self._next, None
+        return link
+
+
+def wrap_tls(factory: Factory, reactor: Any, certificates: Certificates) -> TLSMemoryBIOFactory:
+    """``factory`` behind our TLS."""
+    return TLSMemoryBIOFactory(BridgeContexts(certificates), False, factory, reactor)
+
+
+class EndpointLink(BridgeLink):
+    """For sockets that an endpoint has accepted: only now is it known who came, and how."""
+
+    def __init__(self, factory: BridgeFactory) -> None:
+        # the connection follows in connectionMade
+        super().__init__(factory.reactor, None, factory.roll, False)  # type: ignore[arg-type]
+        self._factory = factory
+
+    def connectionMade(self) -> None:
+        """See ``IProtocol``. The handshake of a TLS transport is waited for, whoever's it is."""
+        factory, transport = self._factory, self.transport
+        assert transport is not None
+        self._roll.enter()
+        self._secure = ISSLTransport.providedBy(transport)
+        arrival = Arrival(factory.name, pair(transport.getPeer()), pair(transport.getHost()), self._secure)
+        try:
+            self.connection = factory.build(arrival)
+        except Exception:  # noqa: BLE001 - logged; one client's trouble must not stop the accepting
+            log.failure("a connection from {peer} could not be built", peer=arrival.peer)
+            transport.loseConnection()
+            return
+        if isinstance(transport, FileDescriptor) and hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        super().connectionMade()
+
+
+class BridgeFactory(Factory):
+    """For ``IStreamServerEndpoint.listen``.
+
+    :ivar name: of the listener.
+    :ivar build: makes the connection for an ``Arrival``.
+    """
+
+    noisy = False
+
+    def __init__(self, name: str, build: Callable[[Arrival], IConnection], roll: Roll, reactor: Any) -> None:
+        self.name = name
+        self.build = build
+        self.roll = roll
+        self.reactor = reactor
+
+    def buildProtocol(self, addr: Any) -> EndpointLink | None:  # type: ignore[override]  # noqa: ARG002
+        """See ``IProtocolFactory``. An endpoint cannot be told to wait, so at the bound clients are refused."""
+        capacity = self.roll.capacity
+        if capacity.used >= capacity.limit:
+            self.roll.refused += 1
+            capacity.wait(_no_resume, f"the limit of {capacity.limit} connections is reached")
+            return None
+        return EndpointLink(self)
+
+
+def _no_resume() -> None:
+    """The endpoint accepts all the time; there is nothing to resume."""
+
+
+def pair(address: Any) -> tuple[str, int]:
+    """A Twisted address as ``Arrival`` has it."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    return (str(host), int(port)) if host is not None and port is not None else ("", 0)
+
+
+@implementer(IReadDescriptor, IWriteDescriptor)
+class _Watched:
+    """One descriptor, for a Twisted reactor. The same object for both directions: the epoll reactor wants it so."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.read: tuple[Callable[..., object], tuple[Any, ...]] | None = None
+        self.written: tuple[Callable[..., object], tuple[Any, ...]] | None = None
+
+    def fileno(self) -> int:
+        """See ``IFileDescriptor``."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """See ``ILoggingContext``."""
+        return "tinfront"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See ``IFileDescriptor``. The owner finds out by itself."""
+
+    def doRead(self) -> None:
+        """See ``IReadDescriptor``."""
+        self._call(self.read)
+
+    def doWrite(self) -> None:
+        """See ``IWriteDescriptor``."""
+        self._call(self.written)
+
+    def _call(self, watch: tuple[Callable[..., object], tuple[Any, ...]] | None) -> None:
+        if watch is None:
+            return
+        try:
+            watch[0](*watch[1])
+        except Exception:  # noqa: BLE001 - as a loop would: the reactor would silently drop the descriptor instead
+            log.failure("a callback of a descriptor failed")
+
+
+@implementer(IDescriptors)
+class ReactorDescriptors:
+    """``IDescriptors`` on any Twisted reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._watched: dict[int, _Watched] = {}
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """See ``IDescriptors``."""
+        watched = self._watched.setdefault(fd, _Watched(fd))
+        watched.read = callback, args
+        self._reactor.addReader(watched)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """See ``IDescriptors``."""
+        watched = self._watched.setdefault(fd, _Watched(fd))
+        watched.written = callback, args
+        self._reactor.addWriter(watched)
+
+    def remove_reader(self, fd: int) -> bool:
+        """See ``IDescriptors``."""
+        watched = self._watched.get(fd)
+        if watched is None or watched.read is None:
+            return False
+        watched.read = None
+        self._reactor.removeReader(watched)
+        self._forget(watched)
+        return True
+
+    def remove_writer(self, fd: int) -> bool:
+        """See ``IDescriptors``."""
+        watched = self._watched.get(fd)
+        if watched is None or watched.written is None:
+            return False
+        watched.written = None
+        self._reactor.removeWriter(watched)
+        self._forget(watched)
+        return True
+
+    def _forget(self, watched: _Watched) -> None:
+        if watched.read is None and watched.written is None:
+            del self._watched[watched.fileno()]
+

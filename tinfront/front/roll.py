@@ -1,0 +1,244 @@
+"""Who is connected: one ``Roll`` per listener, one ``Capacity`` for all of them.
+
+A socket is counted from accept to close. It is *pending* while its TLS handshake runs (or has not even begun), then its
+connection stands in ``connections``. ``acceptor`` enters sockets, the links of ``transport`` and ``bridge`` report what
+becomes of them, ``listener`` sweeps, drains and reads the counts.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from tinfront.interfaces import IConnection
+
+log = Logger(namespace="tinfront.listen")
+
+SHED = 32
+"""Connections that are asked to go when there is no room for new ones, as many as nginx takes."""
+
+_SHED_EVERY = 0.1
+_WARN_EVERY = 60.0
+_SPARES = 8
+
+
+class Arrival:
+    """What is known of a client when its connection is built.
+
+    :ivar listener: the name in ``[listen:NAME]``.
+    :ivar peer: (address, port); ``("", 0)`` for unix sockets.
+    :ivar local: (host, port) of the listening side; for unix sockets (path, 0).
+    :ivar secure: TLS is spoken, be it ours or that of a Twisted endpoint.
+    """
+
+    __slots__ = ("listener", "local", "peer", "secure")
+
+    def __init__(self, listener: str, peer: tuple[str, int], local: tuple[str, int], secure: bool) -> None:
+        self.listener = listener
+        self.peer = peer
+        self.local = local
+        self.secure = secure
+
+
+class Abortable(Protocol):
+    """Something that holds an accepted socket."""
+
+    def abort(self) -> None:
+        """Close the socket now."""
+
+
+class Link(Abortable, Protocol):
+    """What stands between a transport and a connection."""
+
+    connection: IConnection
+    told: bool
+
+
+class Capacity:
+    """How many sockets all listeners together may have open. At the bound accepting pauses: clients wait in the kernel.
+
+    :ivar limit: ``connections_max``, but never more than the descriptor limit allows with a quarter kept for files.
+    :ivar used: sockets open now.
+    :ivar rolls: of the listeners that share it.
+    """
+
+    __slots__ = ("_shed", "_spares", "_waiting", "_warned", "limit", "rolls", "used")
+
+    def __init__(self, connections_max: int = 0) -> None:
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
+        self.limit = min(connections_max or bound, bound)
+        self.used = 0
+        self.rolls: list[Roll] = []
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._warned = self._shed = -_WARN_EVERY
+        self._spares: list[Any] = []
+        self.keep_spares()
+        if connections_max > bound:
+            log.warn(
+                "connections_max = {asked} is more than {soft} file descriptors allow; it is {limit}",
+                asked=connections_max,
+                soft=soft,
+                limit=bound,
+            )
+
+    def keep_spares(self) -> None:
+        """Hold a few descriptors back, for those who are being served when all others are used up."""
+        try:
+            while len(self._spares) < _SPARES:
+                self._spares.append(open("/dev/null", "rb"))  # noqa: SIM115 - held open on purpose
+        except OSError:
+            pass
+
+    def give_spares(self) -> None:
+        """Let them have those."""
+        while self._spares:
+            self._spares.pop().close()
+
+    def wait(self, resume: Callable[[], None], why: str) -> None:
+        """There is no room: call ``resume`` when a socket has been closed, and ask idle clients of the fullest listener
+        to go. ``why`` is logged once a minute at most."""
+        self._waiting[resume] = None
+        now = time.monotonic()
+        if now - self._warned >= _WARN_EVERY:
+            self._warned = now
+            log.warn("not accepting for now: {why}; {used} connections are open", why=why, used=self.used)
+        if self.rolls and now - self._shed >= _SHED_EVERY:
+            self._shed = now
+            max(self.rolls, key=lambda roll: len(roll.connections)).shed()
+
+    def take(self) -> None:
+        """A socket has been accepted."""
+        self.used += 1
+
+    def give_back(self) -> None:
+        """A socket has been closed."""
+        self.used -= 1
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for resume in waiting:
+                resume()
+
+
+class Roll:
+    """The clients of one listener.
+
+    :ivar connections: the live ones, oldest first; each with its link.
+    :ivar pending: sockets before the end of their handshake, with the monotonic second they began to wait.
+    :ivar handshake_timeout: seconds a socket may be pending.
+    :ivar accepted: sockets accepted so far, ``refused``: closed at the bound unserved (endpoints of Twisted only; ours
+        leave them in the kernel), ``handshake_failed``: never became connections, ``current``: open now.
+    """
+
+    __slots__ = (
+        "_empty",
+        "_late",
+        "accepted",
+        "capacity",
+        "connections",
+        "current",
+        "draining",
+        "handshake_failed",
+        "handshake_timeout",
+        "pending",
+        "refused",
+    )
+
+    def __init__(self, capacity: Capacity, handshake_timeout: float) -> None:
+        self.capacity = capacity
+        self.handshake_timeout = handshake_timeout
+        self.connections: dict[IConnection, Link] = {}
+        self.pending: dict[Abortable, float] = {}
+        self.accepted = self.refused = self.handshake_failed = self.current = 0
+        self.draining = False
+        self._late: list[IConnection] = []
+        self._empty: list[Deferred[None]] = []
+        capacity.rolls.append(self)
+
+    def enter(self) -> None:
+        """A socket has been accepted; ``leave`` must follow, once."""
+        self.accepted += 1
+        self.current += 1
+        self.capacity.take()
+
+    def leave(self) -> None:
+        """A socket has been closed."""
+        self.current -= 1
+        self.capacity.give_back()
+        if not self.current:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def fail(self, peer: object, error: object) -> None:
+        """A socket never became a connection. Scanners do that all day, so it is counted and told at level debug."""
+        self.handshake_failed += 1
+        log.debug("handshake with {peer} failed: {error}", peer=peer, error=error)
+
+    def made(self, link: Link) -> None:
+        """A connection begins. Those that come while the server drains may ask one thing before the next sweep."""
+        self.connections[link.connection] = link
+        if self.draining:
+            self._late.append(link.connection)
+
+    def lost(self, link: Link) -> None:
+        """A connection has ended."""
+        self.connections.pop(link.connection, None)
+        self.leave()
+
+    def sweep(self, now: float) -> None:
+        """Expire what is overdue; once a second, 0.4 ms for 10,000 connections."""
+        for connection in tuple(self.connections):
+            if connection.deadline < now:
+                self._guard(connection, connection.expire, now)
+        for socket, since in tuple(self.pending.items()):
+            if now - since >= self.handshake_timeout:
+                socket.abort()
+        late, self._late = self._late, []
+        for connection in late:
+            if connection in self.connections:
+                self._guard(connection, connection.drain)
+
+    def _guard(self, connection: IConnection, act: Callable[..., object], *args: object) -> None:
+        """One broken connection must not keep the sweep from the others."""
+        try:
+            act(*args)
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged and ends that connection only
+            log.failure("a connection failed in the sweep")
+            if link := self.connections.get(connection):
+                link.abort()
+
+    def shed(self) -> None:
+        """Ask the oldest connections to go: idle ones do at once, others after their current answer."""
+        untold = (link for link in self.connections.values() if not link.told)
+        for link in tuple(islice(untold, SHED)):
+            link.told = True
+            self._guard(link.connection, link.connection.drain)
+
+    def drain(self) -> None:
+        """Ask all to go. Who has not even sent a first byte is closed; running handshakes may finish."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            self._guard(connection, connection.drain)
+        for socket in tuple(self.pending):
+            if getattr(socket, "silent", False):
+                socket.abort()
+
+    def abort_all(self) -> None:
+        """Close all sockets now."""
+        for link in (*self.connections.values(), *self.pending):
+            link.abort()
+
+    def emptied(self) -> Deferred[None]:
+        """Fires when no socket is open."""
+        if not self.current:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._empty.append(deferred)
+        return deferred

@@ -1,0 +1,240 @@
+"""From a configuration to running services: the only place that constructs everything.
+
+The tree is a ``MultiService`` of pools and listeners. Stopping has an order of its own, which ``MultiService`` cannot
+give: stop accepting, let exchanges finish within the grace, then stop the pools, then the log.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from tinfront import __version__
+from tinfront.catalog import Catalog, discover
+from tinfront.config.model import Config, Limits, Route
+from tinfront.config.model import Listener as ListenerModel
+from tinfront.descriptors import ReactorDescriptors
+from tinfront.errors import ConfigError
+from tinfront.front.accesslog import FORMATS, AccessLog
+from tinfront.front.connection import Connection
+from tinfront.front.listener import Listener
+from tinfront.front.pages import Pages
+from tinfront.front.spool import Budget
+from tinfront.front.terms import Terms
+from tinfront.front.tls import Certificates
+from tinfront.http.dates import format_date
+from tinfront.keeper import LocalKeeper
+from tinfront.routing.chain import Parts, bind
+from tinfront.routing.table import BoundRoute, SiteTable, Table
+from tinfront.signals import Signals
+from tinfront.wire.codec import Preamble
+from tinfront.wire.h1_head import HeadLimits, HeadParser
+from tinfront.workers.processes import ProcessPool
+from tinfront.workers.threads import ThreadPool
+
+log = Logger(namespace="tinfront")
+app_log = Logger(namespace="tinfront.app")
+
+
+def build(config: Config, loop: AbstractEventLoop | None) -> Site:
+    """The service of a whole site; nothing is started or opened yet.
+
+    :param loop: the loop for the fast transports; None: connections run on the reactor's own.
+    :raises ConfigError: a handler or filter cannot be made of its settings.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - the command has chosen by now
+
+    return Site(config, reactor, loop)
+
+
+class Site(MultiService):
+    """Everything that one configuration describes.
+
+    :ivar pools: ``IWorkerPool`` providers by the name of their app.
+    :ivar listeners: in the order of the file.
+    """
+
+    def __init__(self, config: Config, reactor: Any, loop: AbstractEventLoop | None) -> None:
+        super().__init__()
+        self._config = config
+        self._reactor = reactor
+        self._loop = loop
+        self._descriptors = loop or ReactorDescriptors(reactor)
+        self._keeper = LocalKeeper()
+        server = config.server
+        self._access_log = self._make_access_log()
+        self._preamble = Preamble("tinfront" if server.server_header else None)
+        self._pages = Pages(server.error_pages)
+        self._budget = Budget(server.spool_max, server.spool_dir)
+        self.certificates = Certificates(config.sites, config.directory, self._keeper)
+        self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
+        self._table = self._make_table(discover())
+        self.listeners = [self._make_listener(model) for model in config.listeners]
+        self._ticker = LoopingCall(self._tick)
+        self._ticker.clock = reactor
+        self._signals = Signals(
+            reactor,
+            {
+                signal.SIGTERM: self.stop_soon,
+                signal.SIGINT: self.stop_soon,
+                signal.SIGQUIT: self.stop_now,
+                signal.SIGHUP: self.refresh,
+                signal.SIGUSR1: self.reopen_logs,
+            },
+        )
+        self._stopping = False
+        for service in (*self.pools.values(), *self.listeners):
+            service.setServiceParent(self)
+
+    # --- making
+
+    def _make_access_log(self) -> AccessLog | None:
+        server = self._config.server
+        if server.access_log == "off":
+            return None
+        return AccessLog(server.access_log, FORMATS[server.access_log_format])
+
+    def _make_pool(self, app: Any) -> Any:
+        if app.mode == "threads":
+            return ThreadPool(app, self._reactor.callFromThread, self._reactor, app_log)
+        return ProcessPool(app, self._descriptors, self._keeper, self._reactor, app_log)
+
+    def _make_table(self, catalog: Catalog) -> Table:
+        table = Table()
+        for site in self._config.sites:
+            routes = [self._make_route(route, catalog) for route in site.routes]
+            table.add(SiteTable(site.name, routes, self.certificates.key_for(site.name)), site.hosts, site.default)
+        return table
+
+    def _make_route(self, route: Route, catalog: Catalog) -> BoundRoute:
+        parts = Parts(route, self._config.server, self.pools)
+        try:
+            handler = catalog.handler(route.handler).make(route.settings, parts)
+            filters = [self._make_filter(name, catalog) for name in route.filters]
+        except ConfigError as error:
+            where = f"{route.place.file}:{route.place.line}: [route:{route.site} {route.pattern}]"
+            raise ConfigError(*(f"{where} {finding}" for finding in error.findings)) from error
+        observers = [self._access_log] if self._access_log is not None and route.access_log else []
+        return bind(route, handler, filters, observers)
+
+    def _make_filter(self, name: str, catalog: Catalog) -> Any:
+        model = self._config.filters.get(name)
+        if model is not None:
+            return catalog.filter(model.type).make(model.settings)
+        module = catalog.filter(name)
+        return module.make({option.name: option.default for option in module.OPTIONS})
+
+    def _make_listener(self, model: ListenerModel) -> Listener:
+        terms = self._make_terms(model.limits)
+        return Listener(
+            model,
+            lambda arrival: Connection(terms, arrival),
+            self._keeper,
+            self.certificates,
+            self._reactor,
+            self._loop,
+        )
+
+    def _make_terms(self, limits: Limits) -> Terms:
+        server = self._config.server
+        return Terms(
+            table=self._table,
+            limits=limits,
+            parser=HeadParser(HeadLimits(limits.line, limits.field, limits.head, limits.fields)),
+            preamble=self._preamble,
+            pages=self._pages,
+            budget=self._budget,
+            memory_max=server.spool_memory,
+            file_max=server.response_file_max,
+            descriptors=self._descriptors,
+            call_soon=self._loop.call_soon if self._loop else lambda act: self._reactor.callLater(0, act),
+            certificate_of=self.certificates.of,
+            observers=(self._access_log.on_finish,) if self._access_log is not None else (),
+        )
+
+    # --- running
+
+    def startService(self) -> None:  # noqa: N802 - Twisted's name
+        """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
+        if self._access_log is not None:
+            self._access_log.start()
+        self._ticker.start(1.0, now=True)
+        super().startService()
+        self._reactor.callWhenRunning(self._signals.install)
+        log.info("tinfront {version} serves {urls}", version=__version__, urls=", ".join(self.urls()))
+
+    def urls(self) -> list[str]:
+        """Where it can be reached."""
+        return [url for listener in self.listeners for url in listener.urls()]
+
+    def _tick(self) -> None:
+        """Once a second: a new Date, and the log lines of the last second."""
+        self._preamble.tick(format_date(time.time()))
+        if self._access_log is not None:
+            self._access_log.flush()
+            self._access_log.report(log)
+
+    def refresh(self) -> None:
+        """Read the certificates and keys again; connections that are open keep theirs."""
+        try:
+            self.certificates.reload()
+        except ConfigError as error:
+            log.error("the old certificates stay: {error}", error=error)
+        else:
+            log.info("certificates and keys were read again; other changes need a restart")
+
+    def reopen_logs(self) -> None:
+        """Go on with new log files after the old ones were renamed."""
+        if self._access_log is not None:
+            self._access_log.reopen()
+
+    # --- stopping
+
+    def stop_soon(self) -> None:
+        """Stop with all running requests finished; asked again, at once."""
+        if self._stopping:
+            self.stop_now()
+        else:
+            self._stopping = True
+            log.info("stopping; a second signal stops at once")
+            self._reactor.stop()
+
+    def stop_now(self) -> None:
+        """Stop without waiting for anybody."""
+        for listener in self.listeners:
+            listener.abort_all()
+        for pool in self.pools.values():
+            pool.grace = 0.0
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:  # noqa: N802 - Twisted's name
+        """Stop in order; fires when everything has ended."""
+        self._stopping = True
+        return self._stop()
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        for listener in self.listeners:
+            listener.stop_accepting()
+        grace = self._config.server.grace
+        yield _all(listener.drain(grace) for listener in self.listeners)
+        yield super().stopService()
+        if self._ticker.running:
+            self._ticker.stop()
+        if self._access_log is not None:
+            self._access_log.stop()
+        self._signals.restore()
+
+
+def _all(deferreds: Iterable[Deferred[None]]) -> Deferred[Any]:
+    return DeferredList(list(deferreds), consumeErrors=True)

@@ -1,0 +1,51 @@
+"""What signals do to a running site. Installed once the reactor runs, in place of the reactor's own.
+
+====== =========================================================================
+TERM   stop: no new connection, running requests finish within the grace, exit 0
+INT    the same; a second TERM or INT stops at once
+QUIT   stop at once
+HUP    read certificates and keys again
+USR1   reopen the access log, after it was renamed
+====== =========================================================================
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+
+Action = Callable[[], object]
+
+
+class Signals:
+    """Runs actions in the reactor when signals come."""
+
+    def __init__(self, reactor: Any, actions: dict[signal.Signals, Action]) -> None:
+        """:param reactor: provides ``IReactorCore`` and ``IReactorFromThreads``."""
+        assert IReactorCore.providedBy(reactor)
+        assert IReactorFromThreads.providedBy(reactor)
+        self._reactor = reactor
+        self._actions = actions
+        self._before: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        """Take the signals over. A handler that twistd has for USR1, to rotate its own log, is still called."""
+        for number in self._actions:
+            self._before[number] = signal.signal(number, self._received)
+
+    def restore(self) -> None:
+        """Give them back."""
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        which = signal.Signals(number)
+        before = self._before.get(which)
+        if which is signal.SIGUSR1 and callable(before):
+            before(number, frame)
+        self._reactor.callFromThread(self._actions[which])

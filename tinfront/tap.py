@@ -1,0 +1,99 @@
+"""What ``twistd tinfront`` runs: its options, and the service they make.
+
+``cli.py`` uses the same two, so that both commands understand a configuration alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.python import usage
+
+from tinfront import __version__
+from tinfront.catalog import discover
+from tinfront.config.load import load
+from tinfront.config.model import Config
+from tinfront.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tinfront.service import Site
+
+EX_USAGE, EX_OSERR, EX_CONFIG = 2, 71, 78
+"""Exit codes; the last two are those of sysexits.h."""
+
+
+def install_loop() -> asyncio.AbstractEventLoop | None:
+    """Choose the reactor, if nobody has yet: Twisted's asyncio reactor on a uvloop loop, whose own transports are the
+    fast path.
+
+    :returns: that loop; None if another reactor is installed or uvloop is not to be had: then connections run on
+        Twisted's transports.
+    """
+    if "twisted.internet.reactor" in sys.modules:
+        return None
+    try:
+        import uvloop  # noqa: PLC0415 - there may be none for this platform
+    except ImportError:
+        return None
+    from twisted.internet import asyncioreactor  # noqa: PLC0415 - it may not be imported before the choice
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)
+    return loop
+
+
+def fail(status: int, *lines: str) -> NoReturn:
+    """Say why on standard error, and exit."""
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201 - this is the command's own voice
+    raise SystemExit(status)
+
+
+class Options(usage.Options):
+    """Options of ``twistd tinfront``."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Serves the site that FILE describes. In the background by default; `twistd -n tinfront …` stays in the "
+        "foreground. `tinfront check FILE` tells whether the file is right."
+    )
+    optParameters = [["config", "c", "etc/site.ini", "The configuration, an INI file."]]  # noqa: RUF012 - its form
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.model: Config | None = None
+
+    def opt_version(self) -> None:
+        """Print tinfront's version and exit."""
+        print(f"tinfront {__version__}")  # noqa: T201
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:  # noqa: N802 - its name
+        """Read the configuration now, while errors can still be shown, and choose the reactor."""
+        self.model = read(self["config"])
+        self.loop = install_loop()
+
+
+def read(path: str) -> Config:
+    """The configuration in a file, or every error on standard error and exit 78."""
+    try:
+        return load(path, discover())
+    except ConfigError as error:
+        count = len(error.findings)
+        fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
+
+
+def makeService(options: Options) -> Site:  # noqa: N802 - the name that twistd asks for
+    """The service of a whole site; see ``service.py``."""
+    from tinfront.service import build  # noqa: PLC0415 - it needs the reactor to be chosen
+
+    assert options.model is not None
+    try:
+        return build(options.model, options.loop)
+    except ConfigError as error:
+        fail(EX_CONFIG, *error.findings)

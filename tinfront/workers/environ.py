@@ -1,0 +1,118 @@
+"""The environ of a request, from what a job or an exchange carries (PEP 3333, "environ Variables")."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO
+
+from tinfront.workers.frames import FIXED
+
+_NAMES_MAX = 1024
+INPUT_BUFFER = 64 * 1024
+
+
+class FieldKeys(dict[str, str]):
+    """Lower-case field name to environ key. Bounded: the names come from clients."""
+
+    def __missing__(self, name: str) -> str:
+        if len(self) >= _NAMES_MAX:
+            self.clear()
+            self.update(_NOT_HTTP)
+        key = self[name] = "HTTP_" + name.upper().replace("-", "_")
+        return key
+
+
+class Hosts(dict[str, str]):
+    """Authority to its host, without port and brackets. Bounded: the names come from clients."""
+
+    def __missing__(self, authority: str) -> str:
+        if len(self) >= _NAMES_MAX:
+            self.clear()
+        host, colon, port = authority.rpartition(":")
+        if not colon or not (port.isdigit() or not port):
+            host = authority
+        host = self[authority] = host.strip("[]")
+        return host
+
+
+_NOT_HTTP = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_key = FieldKeys(_NOT_HTTP).__getitem__
+_hosts = Hosts()
+
+
+def base_environ(version: str, multithread: bool, multiprocess: bool, errors: Any, file_wrapper: Any) -> dict[str, Any]:
+    """What is the same for all requests of a thread."""
+    return {
+        "SERVER_SOFTWARE": f"tinfront/{version}",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": errors,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": file_wrapper,
+    }
+
+
+def make_environ(
+    base: dict[str, Any], fixed: Sequence[str], names: Iterable[str], values: Iterable[str], secure: bool
+) -> dict[str, Any]:
+    """The environ of one request, without its body.
+
+    :param fixed: method, script name, path, query, target, version, authority, peer address and port, local name and
+        port, request id.
+    :param names: the lower-case names of the fields, beside their ``values``.
+    """
+    environ = base.copy()
+    environ.update(zip(map(_key, names), values, strict=True))
+    (
+        environ["REQUEST_METHOD"],
+        script,
+        path,
+        environ["QUERY_STRING"],
+        target,
+        environ["SERVER_PROTOCOL"],
+        authority,
+        environ["REMOTE_ADDR"],
+        environ["REMOTE_PORT"],
+        name,
+        environ["SERVER_PORT"],
+        environ["tinfront.request_id"],
+    ) = fixed
+    environ["SCRIPT_NAME"] = script
+    environ["PATH_INFO"] = path[len(script) :] if script else path
+    environ["REQUEST_URI"] = environ["RAW_URI"] = target
+    environ["SERVER_NAME"] = _hosts[authority] or name
+    if secure:
+        environ["wsgi.url_scheme"] = "https"
+        environ["HTTPS"] = "on"
+    return environ
+
+
+def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int = -1) -> BinaryIO:
+    """Put the body into the environ; returns ``wsgi.input``, to be closed after the request.
+
+    :param length: of the body; -1: the request has none.
+    :param fd: a descriptor of the body, at its start, which belongs to the stream from now on; -1: it is ``body``.
+    """
+    stream: BinaryIO = io.BytesIO(body or b"") if fd < 0 else open(fd, "rb", buffering=INPUT_BUFFER)
+    if length >= 0:
+        environ["CONTENT_LENGTH"] = str(length)
+    else:
+        environ.pop("CONTENT_LENGTH", None)
+    environ["wsgi.input"] = stream
+    return stream
+
+
+def reopen(fd: int) -> int:
+    """A read-only descriptor of the same file with an offset of its own.
+
+    :raises OSError: there is no /proc, or it may not be read.
+    """
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+assert len(("fixed parts as above",) * FIXED) == 12

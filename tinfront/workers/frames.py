@@ -1,0 +1,201 @@
+"""What travels between the front and its workers: jobs, replies, and the orders to a nursery. Pure: no socket here.
+
+A job is one ``SOCK_SEQPACKET`` message: a fixed header, text, and a small body. A reply is one or more frames on the
+stream socket of a worker's thread. Text is latin-1 joined by NUL, which no part can hold. Nothing is unpickled: a
+broken or hostile worker can neither run code in the front nor make it fail; its bytes are checked here.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from itertools import chain
+from typing import Any
+
+# --- jobs: front to worker ------------------------------------------------------------------------------------------
+
+JOB = struct.Struct("=QIqB")
+"""Job id, size of the text, length of the body (-1: none), flags."""
+
+SECURE = 1
+PASSED = 2
+"""Flags of a job: it came over TLS; its body is a descriptor beside the message."""
+
+FIXED = 12
+"""Parts of a job's text before the fields, in the order of ``encode_job``."""
+
+BODY_INLINE = 16 * 1024
+"""A longer body is passed by descriptor, so that a few jobs cannot fill the socket."""
+
+JOB_MAX = 512 * 1024
+"""No job is larger: the size of a worker's receive buffer."""
+
+
+def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: bytes | None) -> bytes:
+    """One job as a message.
+
+    :param length: of the body; -1: the request has none.
+    :param body: the bytes, or None if a descriptor is passed beside the message.
+    :raises ValueError: some text holds NUL or is not latin-1, and would be read as something else.
+    """
+    head = exchange.head
+    fields = head.fields
+    if "proxy" in fields or "transfer-encoding" in fields:
+        # An app would take HTTP_PROXY for its own environment; and the body is not chunked any more.
+        fields = {name: fields[name] for name in fields if name not in {"proxy", "transfer-encoding"}}
+    peer, local = exchange.peer, exchange.local
+    text = "\0".join(
+        (
+            f"{head.method}\0{script_name}\0{head.path}\0{head.query}\0{head.target}\0{head.version}\0{head.authority}",
+            f"{peer[0]}\0{peer[1]}\0{local[0]}\0{local[1]}\0{exchange.request_id}",
+            *chain.from_iterable(fields.items()),
+        )
+    ).encode("latin-1")
+    if text.count(0) != FIXED - 1 + 2 * len(fields):
+        raise ValueError("the request holds a NUL character")
+    flags = SECURE if exchange.secure else 0
+    if body is None:
+        return JOB.pack(job_id, len(text), length, flags | PASSED) + text
+    return b"".join((JOB.pack(job_id, len(text), length, flags), text, body))
+
+
+# --- replies: worker to front ---------------------------------------------------------------------------------------
+
+REPLY = struct.Struct("=IIQdqB")
+"""Size of what follows, how much of it is the head, job id, time of the claim, announced length (-1: none), kind."""
+
+READY, BROKEN, WHOLE, START, DATA, END, CUT, FAIL, FILE, DROPPED = range(1, 11)
+"""Kinds of a reply frame. Of a worker: it takes jobs; it could not import the app (body: why). Of a job:
+
+WHOLE: head and body. START: head and some body, then DATA and END or CUT. FILE: head; the body is a run of the file
+that was passed on the worker's files socket (body: the offset). FAIL, CUT: body is reason NUL detail, before and after
+a START. DROPPED: the job had been revoked.
+"""
+
+PIECE_MAX = 64 * 1024
+"""Body bytes in one frame."""
+
+HEAD_MAX = 64 * 1024
+"""Bytes of an answer's head."""
+
+OFFSET = struct.Struct("=Q")
+"""Body of a FILE frame; on the files socket, the id of the job that goes with the descriptor."""
+
+_STARTS = frozenset((WHOLE, START, FILE))
+_KINDS = range(READY, DROPPED + 1)
+
+Frame = tuple[int, int, float, int, bytes, bytes]
+"""Kind, job id, time of the claim, announced length, head, body."""
+
+
+def encode_reply(kind: int, job_id: int, claimed: float, length: int | None, head: bytes, body: bytes) -> bytes:
+    """One reply frame."""
+    size = len(head) + len(body)
+    announced = -1 if length is None else length
+    return b"".join((REPLY.pack(size, len(head), job_id, claimed, announced, kind), head, body))
+
+
+class Decoder:
+    """Cuts what a stream of reply frames delivers into frames. Holds no more than one frame's bytes.
+
+    :ivar error: None, or what was wrong; after an error nothing more is understood.
+    """
+
+    __slots__ = ("_held", "_missing", "_pieces", "error")
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._missing = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take some bytes; returns the frames that they complete."""
+        if self._pieces:
+            # Pieces are joined only when they complete something: a trickle must not cost a copy per byte.
+            self._pieces.append(data)
+            self._held += len(data)
+            if self._held < self._missing:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces = []
+        frames: list[Frame] = []
+        at, end = 0, len(data)
+        missing = header = REPLY.size
+        while end - at >= header:
+            size, head_size, job_id, claimed, length, kind = REPLY.unpack_from(data, at)
+            if size > HEAD_MAX + PIECE_MAX or head_size > size or kind not in _KINDS:
+                self.error = self.error or "a frame with a broken header"
+                return frames
+            start = at + header
+            stop = start + size
+            if stop > end:
+                missing = header + size
+                break
+            middle = start + head_size
+            frames.append((kind, job_id, claimed, length, data[start:middle], data[middle:stop]))
+            at = stop
+        if at < end:
+            self._pieces = [data[at:]]
+            self._held = end - at
+            self._missing = missing
+        return frames
+
+
+# --- the head of an answer ------------------------------------------------------------------------------------------
+
+# Fields that belong to the server (RFC 9110 section 7.6.1; PEP 3333 forbids them to apps) and never pass.
+SERVER_FIELDS = frozenset(
+    (
+        "connection content-length date keep-alive proxy-authenticate proxy-authorization proxy-connection "
+        "server te trailer transfer-encoding upgrade x-accel-buffering"
+    ).split()
+)
+_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"[2-5][0-9][0-9](?: " + _VALUE + rb")?+"
+    rb"(?:\0(?!(?i:" + b"|".join(sorted(map(re.escape, map(str.encode, SERVER_FIELDS)))) + rb")\0)"
+    rb"" + _TOKEN + rb"\0" + _VALUE + rb")*+"
+)
+
+Head = tuple[int, str | None, list[tuple[str, str]]]
+"""Status, reason phrase, fields."""
+
+
+def decode_head(raw: bytes) -> Head | None:
+    """``status NUL name NUL value …`` as values; None if it breaks a rule of RFC 9110 section 5 or 15."""
+    if not _HEAD.fullmatch(raw):
+        return None
+    parts = raw.decode("latin-1").split("\0")
+    return int(parts[0][:3]), parts[0][4:] or None, list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+# --- orders: front to nursery and back ------------------------------------------------------------------------------
+
+ORDER = struct.Struct("=BQq")
+"""Kind and two numbers; text may follow."""
+
+FORK, KILL, IMPORTED, THREADED, FAILED, BORN, DIED = range(1, 8)
+"""Kinds of an order or its report.
+
+FORK seat (descriptors: log, files, one reply stream per thread). KILL pid signal. IMPORTED: ready to fork.
+THREADED: the app started threads at import (text: their names). FAILED: it cannot be imported (text: traceback).
+BORN seat pid (descriptor: pidfd, where the system has them). DIED pid status (text: resources used).
+"""
+
+ORDER_MAX = 64 * 1024
+"""Bytes of one order or report; longer text is cut."""
+
+
+def encode_order(kind: int, first: int = 0, second: int = 0, text: str = "") -> bytes:
+    """One order or report as a message."""
+    return ORDER.pack(kind, first, second) + text.encode("utf-8", "backslashreplace")[: ORDER_MAX - ORDER.size]
+
+
+def decode_order(data: bytes) -> tuple[int, int, int, str] | None:
+    """Kind, two numbers and text; None if it is not an order."""
+    if len(data) < ORDER.size:
+        return None
+    kind, first, second = ORDER.unpack_from(data)
+    return kind, first, second, data[ORDER.size :].decode("utf-8", "replace")
