@@ -21,6 +21,27 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Side by side with the peers. BENCH passes options on: make bench BENCH="--quick --only hello"
+bench: bench-setup
+	$(BIN)/python -m bench $(BENCH)
+
+# Installs the peers that are lacking: by apt-get as root or with a sudo that asks nothing, else it says what to install.
+bench-setup: $(VENV)/run.stamp
+	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+	lacks() { ! command -v "$$1" >/dev/null && [ ! -x "/usr/sbin/$$1" ]; }; \
+	debian() { \
+	  echo "bench-setup: installing $$*"; \
+	  $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$$@" >/dev/null || \
+	    echo "bench-setup: please install $$* (the bench leaves out what is not there, but needs wrk)"; \
+	}; \
+	for each in nginx wrk; do if lacks $$each; then debian $$each; fi; done; \
+	for each in gunicorn granian; do \
+	  [ -x $(BIN)/$$each ] || $(BIN)/python -m pip install -q $$each || \
+	    echo "bench-setup: $$each could not be installed"; \
+	done; \
+	[ -x $(BIN)/uwsgi ] || $(BIN)/python -m pip install -q uwsgi || \
+	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
+
 docs: $(VENV)/run.stamp
 	$(BIN)/python -m tinfront.config.docs > docs/options.md
 

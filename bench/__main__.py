@@ -28,7 +28,7 @@ JSON = Path("bench/results/latest.json")
 CHART = Path("docs/images/bench.svg")
 WARM = 1
 """Seconds each server is loaded before its first round of a trial."""
-SET_UP = 5.0
+SET_UP = 2.0
 """Seconds that starting and ending one scenario's servers takes, about: for the estimate only."""
 
 
@@ -48,7 +48,7 @@ class Run:
 
     def estimate(self, wanted: Sequence[Scenario], servers: Sequence[Peer]) -> float:
         """Return about how many seconds :meth:`go` will take."""
-        per_trial = self.rounds * (self.seconds + 0.3) + self.warm
+        per_trial = self.rounds * (self.seconds + 0.1) + self.warm
         taking_part = [(each, sum(each.kind in peer.kinds for peer in servers)) for each in wanted]
         return sum(SET_UP + count * len(each.connections) * per_trial for each, count in taking_part if count)
 

@@ -120,7 +120,8 @@ def _groups(parts: list[str], left: int, y: int, trials: Sequence[Mapping[str, A
 
 def _group(left: int, y: int, trial: Mapping[str, Any], measure: Measure) -> tuple[list[str], int]:
     """Return the bars of one trial, each as long as its part of the longest, and where the next trial begins."""
-    where = f'<tspan class="quiet light">, {trial["connections"]} connections</tspan>'
+    limit = " (the client is the limit: see CPU)" if trial["limited_by_load"] and measure.cpu else ""
+    where = f'<tspan class="quiet light">, {trial["connections"]} connections{limit}</tspan>'
     parts = [f'<text x="{left}" y="{y + 15}" class="text strong">{escape(trial["title"])}{where}</text>']
     y += HEAD
     most = max(server["median"][measure.value] for server in trial["servers"]) or 1.0

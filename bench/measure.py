@@ -34,12 +34,16 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One server's result in one round: requests per second, latency, cost, and what went wrong."""
+    """One server's result in one round: requests per second, latency, cost, and what went wrong.
+
+    :ivar busy: cores that the server kept busy.
+    """
 
     rate: float
     p50_ms: float
     p99_ms: float
     cpu_us: float
+    busy: float
     pss_mb: float
     rss_mb: float
     errors: int
@@ -154,6 +158,7 @@ def measure(url: str, leaders: Sequence[int], scenario: Scenario, plan: tuple[in
         p50_ms=seen.p50_ms,
         p99_ms=seen.p99_ms,
         cpu_us=cpu * 1e6 / max(1, seen.requests),
+        busy=cpu / seen.seconds,
         pss_mb=pss,
         rss_mb=rss,
         errors=seen.errors,

@@ -20,6 +20,8 @@ from bench.measure import Sample
 from bench.peers import Peer
 from bench.scenarios import Scenario
 
+IDLE = 0.7
+"""Cores: if no server of a trial keeps that many busy, the load generator was the limit, not they."""
 _COUNTS = ("errors", "wrong")
 _VALUES = tuple(each.name for each in fields(Sample) if each.name not in _COUNTS)
 
@@ -67,13 +69,26 @@ def as_dict(trial: Trial) -> dict[str, Any]:
         "title": scenario.title,
         "kind": scenario.kind,
         "connections": trial.connections,
+        "limited_by_load": all(server["median"]["busy"] < IDLE for server in servers),
         "servers": servers,
     }
 
 
 def table(trial: Mapping[str, Any]) -> str:
     """Return a trial (of :func:`as_dict`) as lines of text."""
-    heads = ("", "req/s", "p50 ms", "p99 ms", "CPU µs/req", "PSS MB", "RSS MB", "errors", "wrong", "tinfront is")
+    heads = (
+        "",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs/req",
+        "cores",
+        "PSS MB",
+        "RSS MB",
+        "errors",
+        "wrong",
+        "tinfront is",
+    )
     rows = [heads]
     for server in trial["servers"]:
         told = server["median"]
@@ -83,6 +98,7 @@ def table(trial: Mapping[str, Any]) -> str:
             f"{told['p50_ms']:.2f}",
             f"{told['p99_ms']:.2f}",
             f"{told['cpu_us']:,.1f}",
+            f"{told['busy']:.2f}",
             f"{told['pss_mb']:.1f}",
             f"{told['rss_mb']:.1f}",
             f"{told['errors']}",
@@ -92,7 +108,8 @@ def table(trial: Mapping[str, Any]) -> str:
         rows.append(cells)
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     last = len(heads) - 1
-    lines = [f"{trial['title']} ({trial['name']}), {trial['connections']} connections"]
+    limit = "; wrk was the limit: compare CPU" if trial["limited_by_load"] else ""
+    lines = [f"{trial['title']} ({trial['name']}), {trial['connections']} connections{limit}"]
     for row in rows:
         padded = [
             cell.ljust(width) if column in {0, last} else cell.rjust(width)

@@ -167,7 +167,8 @@ class Stage:
     """The temporary directory of one run, with everything the servers share."""
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="tinfront-bench-"))
+        self._directory = tempfile.TemporaryDirectory(prefix="tinfront-bench-", ignore_cleanup_errors=True)
+        self.root = Path(self._directory.name)
         self.www = self.root / "www"
         self.app = self.root / "app"
         self.certificate = self.root / "bench.pem"
@@ -181,7 +182,7 @@ class Stage:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._directory.cleanup()
 
     @contextlib.contextmanager
     def started(self, peers: Sequence[Peer], scenario: Scenario) -> Iterator[list[Running]]:

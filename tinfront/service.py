@@ -10,6 +10,7 @@ import signal
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -21,17 +22,16 @@ from tinfront import __version__
 from tinfront.catalog import Catalog, discover
 from tinfront.config.model import Config, Limits, Route
 from tinfront.config.model import Listener as ListenerModel
-from tinfront.descriptors import ReactorDescriptors
 from tinfront.errors import ConfigError
 from tinfront.front.accesslog import FORMATS, AccessLog
 from tinfront.front.connection import Connection
-from tinfront.front.listener import Listener
+from tinfront.front.listener import Capacity, Ground, Listener
 from tinfront.front.pages import Pages
 from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.front.tls import Certificates
 from tinfront.http.dates import format_date
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper import LocalKeeper, raise_descriptor_limit
 from tinfront.routing.chain import Parts, bind
 from tinfront.routing.table import BoundRoute, SiteTable, Table
 from tinfront.signals import Signals
@@ -67,15 +67,17 @@ class Site(MultiService):
         self._config = config
         self._reactor = reactor
         self._loop = loop
-        self._descriptors = loop or ReactorDescriptors(reactor)
         self._keeper = LocalKeeper()
         server = config.server
+        raise_descriptor_limit()
+        self.certificates = Certificates(config.sites, self._keeper, config.directory)
+        self._ground = Ground(reactor, self._keeper, Capacity(server.connections_max), loop, self.certificates)
         self._access_log = self._make_access_log()
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)
         self._budget = Budget(server.spool_max, server.spool_dir)
-        self.certificates = Certificates(config.sites, config.directory, self._keeper)
         self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
+        self._sites: list[SiteTable] = []
         self._table = self._make_table(discover())
         self.listeners = [self._make_listener(model) for model in config.listeners]
         self._ticker = LoopingCall(self._tick)
@@ -105,13 +107,14 @@ class Site(MultiService):
     def _make_pool(self, app: Any) -> Any:
         if app.mode == "threads":
             return ThreadPool(app, self._reactor.callFromThread, self._reactor, app_log)
-        return ProcessPool(app, self._descriptors, self._keeper, self._reactor, app_log)
+        return ProcessPool(app, self._ground.descriptors, self._keeper, self._reactor, app_log)
 
     def _make_table(self, catalog: Catalog) -> Table:
         table = Table()
         for site in self._config.sites:
             routes = [self._make_route(route, catalog) for route in site.routes]
-            table.add(SiteTable(site.name, routes, self.certificates.key_for(site.name)), site.hosts, site.default)
+            self._sites.append(SiteTable(site.name, routes))
+            table.add(self._sites[-1], site.hosts, site.default)
         return table
 
     def _make_route(self, route: Route, catalog: Catalog) -> BoundRoute:
@@ -134,14 +137,7 @@ class Site(MultiService):
 
     def _make_listener(self, model: ListenerModel) -> Listener:
         terms = self._make_terms(model.limits)
-        return Listener(
-            model,
-            lambda arrival: Connection(terms, arrival),
-            self._keeper,
-            self.certificates,
-            self._reactor,
-            self._loop,
-        )
+        return Listener(model, partial(Connection, terms), self._ground)
 
     def _make_terms(self, limits: Limits) -> Terms:
         server = self._config.server
@@ -154,13 +150,28 @@ class Site(MultiService):
             budget=self._budget,
             memory_max=server.spool_memory,
             file_max=server.response_file_max,
-            descriptors=self._descriptors,
+            descriptors=self._ground.descriptors,
             call_soon=self._loop.call_soon if self._loop else lambda act: self._reactor.callLater(0, act),
             certificate_of=self.certificates.of,
             observers=(self._access_log.on_finish,) if self._access_log is not None else (),
         )
 
     # --- running
+
+    def privilegedStartService(self) -> None:  # noqa: N802 - Twisted's name
+        """Bind all addresses and read all keys, while there are the privileges to do so.
+
+        :raises OSError: an address cannot be listened on.
+        :raises ConfigError: a certificate cannot be used.
+        """
+        super().privilegedStartService()
+        self._know_certificates()
+
+    def _know_certificates(self) -> None:
+        """Tell each site its certificate, for the check of Host against SNI."""
+        if any(listener.model.tls for listener in self.listeners):
+            for site in self._sites:
+                site.certificate = self.certificates.key_for(site.name)
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
@@ -186,6 +197,7 @@ class Site(MultiService):
         """Read the certificates and keys again; connections that are open keep theirs."""
         try:
             self.certificates.reload()
+            self._know_certificates()
         except ConfigError as error:
             log.error("the old certificates stay: {error}", error=error)
         else:
@@ -210,7 +222,7 @@ class Site(MultiService):
     def stop_now(self) -> None:
         """Stop without waiting for anybody."""
         for listener in self.listeners:
-            listener.abort_all()
+            listener.roll.abort_all()
         for pool in self.pools.values():
             pool.grace = 0.0
         if not self._stopping:

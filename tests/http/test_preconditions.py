@@ -51,7 +51,7 @@ def test_every_list_is_read_back(listed, separator):
     assert parse_tags(separator.join(listed)) == listed
 
 
-@given(st.lists(tags, min_size=1))
+@given(st.lists(tags.filter(lambda tag: not tag.endswith('""')), min_size=1))  # werkzeug reads "" as None
 def test_matches_as_werkzeug_does(listed):
     theirs = werkzeug_etags(", ".join(listed))
     for tag in listed:

@@ -1,5 +1,7 @@
 """RFC 9110 section 14."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +82,7 @@ def test_unsatisfiable(value):
         "bytes=+1-9",
         "bytes=1 - 9",
         "bytes =0-9",
-        "bytes=٠-٩",
+        "bytes=\u0660-\u0669",
         "seconds=0-9",
         "0-9",
     ],
@@ -143,9 +145,9 @@ def test_ranges_lie_within_and_apart_and_cover_what_was_asked(listed, length):
     chosen = ask("bytes=" + ",".join(listed), length)
     if not chosen:
         return
-    assert all(0 <= offset and count > 0 and offset + count <= length for offset, count in chosen)
+    assert all(offset >= 0 and count > 0 and offset + count <= length for offset, count in chosen)
     ordered = sorted(chosen)
-    assert all(a + b < c for (a, b), (c, _) in zip(ordered, ordered[1:], strict=False))
+    assert all(a + b < c for (a, b), (c, _) in pairwise(ordered))
     wanted = set()
     for spec in listed:
         first, _, last = spec.partition("-")

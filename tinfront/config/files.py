@@ -27,22 +27,22 @@ class Reader:
         self.sections: list[Section] = []
         self._findings = findings
         self._open: list[str] = []  # absolute paths of the files that include one another just now
-        self._seen: dict[str, str] = {}
+        self._seen: set[str] = set()
 
     def read(self, file: str, path: str, place: Place | None = None) -> None:
         """Read the file at ``path``; ``file`` is its name in findings, ``place`` where it is included."""
         real = os.path.realpath(path)
         if place is not None and not self._may_include(file, real, place):
             return
-        self._seen[real] = file
+        self._seen.add(real)
         try:
             with open(path, "rb") as stream:
                 data = stream.read(_FILE_MAX + 1)
         except OSError as error:
-            self._findings.add(place or Place(file, 1), "", f"{file} cannot be read: {error.strerror}")
+            self._complain(place, file, f"cannot be read: {error.strerror}")
             return
         if len(data) > _FILE_MAX:
-            self._findings.add(place or Place(file, 1), "", f"{file} is larger than {_FILE_MAX} bytes")
+            self._complain(place, file, f"is larger than {_FILE_MAX} bytes")
             return
         self._open.append(real)
         self.read_text(data.decode("utf-8", "surrogateescape"), file, os.path.dirname(os.path.abspath(path)))
@@ -75,11 +75,18 @@ class Reader:
 
     def _may_include(self, file: str, real: str, place: Place) -> bool:
         if real in self._open:
-            self._findings.add(place, "include", f"{file} includes itself")
+            self._complain(place, file, "includes itself")
         elif real in self._seen:
-            self._findings.add(place, "include", f"{file} is already included")
+            self._complain(place, file, "is included already")
         elif len(self._seen) >= _FILES_MAX:
-            self._findings.add(place, "include", f"more than {_FILES_MAX} files")
+            self._complain(place, file, f"is one more than {_FILES_MAX} files")
         else:
             return True
         return False
+
+    def _complain(self, place: Place | None, file: str, message: str) -> None:
+        """Where the file is included, or, of the main file, in its first line."""
+        if place is None:
+            self._findings.add(Place(file, 1), "", message)
+        else:
+            self._findings.add(place, "include", f"{file} {message}")

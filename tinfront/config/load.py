@@ -131,7 +131,7 @@ class _Builder:
             block.complain("", f"has no name, expected {SECTIONS[word].form}")
             return
         elif word == "route":
-            name = " ".join(name.split(None, 1))
+            name = f"{section.place.file}:{section.place.line}"  # routes.py tells which are the same
         elif not NAME.fullmatch(name):
             block.complain("", f'"{name}" is not a name: use letters, digits, _, . and -')
         known = self._blocks[word].setdefault(name, block)

@@ -58,7 +58,7 @@ class RouteReader:
         return {name: tuple(of_site) for name, of_site in routes.items()}
 
     def _route(self, block: Block) -> Route:
-        site, _, text = block.name.partition(" ")
+        site, text = (*block.name.split(None, 1), "")[:2]
         kind, pattern = "", ""
         if site[:1] in "/=~^":
             block.complain("", "names no site, expected [route:SITE PATTERN]")
@@ -72,7 +72,7 @@ class RouteReader:
         core = block.parse(ROUTE)
         word = self._choose(block)
         settings = self._handler_settings(block, word) if word else {}
-        for name in core["filters"]:
+        for name in dict.fromkeys(core["filters"]):
             self._check_filter(block, name)
         return Route(site, kind, pattern, word, settings, **core, place=block.place)
 

@@ -51,6 +51,8 @@ def _log_format(text: str, directory: str) -> str:  # noqa: ARG001 - every parse
 
 
 def _filter_type(text: str, directory: str) -> str:
+    if ":" in text and text.endswith("()"):
+        raise ValueError(f'"{text}" is not of the form package.module:object; it is not called')
     return str((kinds.module_object if ":" in text else kinds.word).parse(text, directory))
 
 
@@ -262,7 +264,7 @@ ROUTE = (
         "that need no options.",
     ),
     Option("body_limit", kinds.size, _ROUTE.body_limit, "The largest body of a request; a larger one is answered 413."),
-    Option("access_log", kinds.boolean, True, "Whether exchanges of this route are logged."),
+    Option("access_log", kinds.boolean, _ROUTE.access_log, "Whether exchanges of this route are logged."),
 )
 
 APP = (

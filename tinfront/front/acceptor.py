@@ -140,7 +140,7 @@ class Acceptor:
         capacity = self.entrance.roll.capacity
         self._pause()
         capacity.give_spares()
-        capacity.wait(self._resume, error.strerror.lower())
+        capacity.wait(self._resume, str(error.strerror).lower())
         self.entrance.call_later(PAUSE, self._resume)
 
     def _take(self, sock: socket.socket, address: Any) -> None:
@@ -232,8 +232,11 @@ class FirstByte:
 
 @implementer(IConnection)
 class PlainText:
-    """Tells a client that this port speaks TLS, then reads on for a while so that the kernel does not reset the
-    connection before the client has read that (RFC 9112 section 9.6)."""
+    """Tells a client that this port speaks TLS.
+
+    Then it reads on for a while, or the kernel might reset the connection before the client has read that (RFC 9112
+    section 9.6).
+    """
 
     __slots__ = ("_patience", "_transport", "deadline")
 
@@ -264,7 +267,7 @@ class PlainText:
     def connection_lost(self, error: Exception | None) -> None:
         """See ``IConnection``."""
 
-    def expire(self, now: float) -> None:  # noqa: ARG002
+    def expire(self, now: float) -> None:
         """See ``IConnection``."""
         self._transport.abort()
 

@@ -1,10 +1,12 @@
-"""The other path: the same connections on Twisted's own transports, for reactors that have no fast loop below them and
-for every Twisted endpoint string.
+"""The other path: the same connections on Twisted's own transports.
 
-For addresses of ours ``acceptor`` accepts and the reactor adopts the sockets (``ReactorOpener``). An endpoint string
-accepts by itself (``BridgeFactory``). What differs from the loop's transports: the marks of a TLS transport are
-Twisted's (over 64 KiB, and empty), and ``eof_received`` is never called on TLS, which is closed at once.
+It serves reactors that have no fast loop below them, and every Twisted endpoint string. For addresses of ours
+``acceptor`` accepts and the reactor adopts the sockets (``ReactorOpener``). An endpoint string accepts by itself
+(``BridgeFactory``). What differs from the loop's transports: the marks of a TLS transport are Twisted's (over 64 KiB,
+and empty), and ``eof_received`` is never called on TLS, which is closed at once.
 """
+
+# ruff: noqa: N802 - Twisted's interfaces name their methods so
 
 from __future__ import annotations
 
@@ -24,7 +26,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,7 +33,7 @@ from zope.interface import implementer
 from tinfront.front.bridge_tls import BridgeContexts
 from tinfront.front.bridge_transport import BridgeTransport, SocketTransport
 from tinfront.front.roll import Arrival, Roll
-from tinfront.front.tls import FOREIGN, Certificates
+from tinfront.front.tls import Certificates
 from tinfront.interfaces import IConnection, IDescriptors
 
 log = Logger(namespace="tinfront.listen")
@@ -111,7 +112,7 @@ class BridgeLink(Protocol):
 
     def hold(self, receive: Callable[[bytes], None] | None) -> None:
         """Deliver to ``receive`` what comes in; None: to the connection again."""
-        self.dataReceived = receive or self.connection.data_received  # type: ignore[method-assign]
+        self.dataReceived = receive or self.connection.data_received  # type: ignore[method-assign,assignment]
 
     def abort(self) -> None:
         """Close now, be it in the middle of the handshake."""
@@ -140,7 +141,7 @@ class ReactorOpener(Factory):
         self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._tls if secure else self)
         sock.close()  # the reactor has a duplicate
 
-    def buildProtocol(self, addr: Any) -> BridgeLink | None:  # type: ignore[override]  # noqa: ARG002
+    def buildProtocol(self, addr: Any) -> BridgeLink | None:
         """See ``IProtocolFactory``: called by the reactor while ``open`` hands it a socket."""
         link, self._next = self._next, None
         return link
@@ -192,7 +193,7 @@ class BridgeFactory(Factory):
         self.roll = roll
         self.reactor = reactor
 
-    def buildProtocol(self, addr: Any) -> EndpointLink | None:  # type: ignore[override]  # noqa: ARG002
+    def buildProtocol(self, addr: Any) -> EndpointLink | None:
         """See ``IProtocolFactory``. An endpoint cannot be told to wait, so at the bound clients are refused."""
         capacity = self.roll.capacity
         if capacity.used >= capacity.limit:
@@ -292,4 +293,3 @@ class ReactorDescriptors:
     def _forget(self, watched: _Watched) -> None:
         if watched.read is None and watched.written is None:
             del self._watched[watched.fileno()]
-

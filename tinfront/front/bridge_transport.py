@@ -1,5 +1,7 @@
 """A Twisted transport under the names of ``asyncio.Transport`` (``interfaces.ITransport``). Made by ``bridge``."""
 
+# ruff: noqa: N802 - Twisted's interfaces name their methods so
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -75,7 +77,8 @@ class BridgeTransport:
         descriptor = self._descriptor
         if descriptor is None:
             return HIGH_WATER if self._valve.shut else 0
-        return len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen
+        size: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen
+        return size
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """See ``ITransport``. Twisted's own marks stay."""
@@ -179,7 +182,7 @@ class SocketTransport(BridgeTransport):
         self._valve.pauseProducing()
         self._transport.producerPaused = True  # or Twisted would not resume what it has not paused
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:  # noqa: ARG002
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """See ``ITransport``. The low mark is always an empty buffer, the high one at most 64 KiB."""
         self._high = HIGH_WATER if high is None else min(high, HIGH_WATER)
         if self.get_write_buffer_size() > self._high:
@@ -216,5 +219,3 @@ def _innermost(transport: Any) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport if isinstance(transport, FileDescriptor) else None
-
-

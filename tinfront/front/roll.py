@@ -102,8 +102,10 @@ class Capacity:
             self._spares.pop().close()
 
     def wait(self, resume: Callable[[], None], why: str) -> None:
-        """There is no room: call ``resume`` when a socket has been closed, and ask idle clients of the fullest listener
-        to go. ``why`` is logged once a minute at most."""
+        """There is no room: call ``resume`` when a socket has been closed, and ask idle clients to go.
+
+        :param why: is logged, once a minute at most.
+        """
         self._waiting[resume] = None
         now = time.monotonic()
         if now - self._warned >= _WARN_EVERY:

@@ -109,8 +109,8 @@ class LoopOpener:
                 "ssl_shutdown_timeout": self._limits.linger_timeout,
             }
             roll.pending[link] = time.monotonic()
-        # mypy does not know that any object with the callbacks will do
-        opening = self._loop.connect_accepted_socket(lambda: link, sock, **settings)  # type: ignore[arg-type,return-value]
+        protocol: Any = link  # any object with the callbacks will do
+        opening = self._loop.connect_accepted_socket(lambda: protocol, sock, **settings)
         link.task = task = self._loop.create_task(opening)
         self._opening.add(task)
         task.add_done_callback(partial(self._opened, link, sock, roll))
@@ -126,4 +126,3 @@ class LoopOpener:
             roll.leave()
         elif error is not None and not isinstance(error, OSError):
             log.error("a transport failed after it was opened: {error!r}", error=error)
-

@@ -27,6 +27,9 @@ INFO, ERROR = "i", "e"
 current: dict[int, str] = {}
 """Thread ident to id of the request that runs in it."""
 
+unfinished: set[AppStream] = set()
+"""Streams that hold a line without its end."""
+
 Emit = Callable[[str, str, str], None]
 """Takes level, request id and text."""
 
@@ -78,6 +81,7 @@ class AppStream(io.TextIOBase):
             self._emit(self._level, current.get(ident, ""), rest)
         elif rest:
             self._partial[ident] = rest
+            unfinished.add(self)
         return len(text)
 
     def flush(self) -> None:
@@ -85,11 +89,18 @@ class AppStream(io.TextIOBase):
 
     def settle(self) -> None:
         """Let the unfinished line of this thread go."""
-        if self._partial:
-            ident = threading.get_ident()
-            rest = self._partial.pop(ident, "")
-            if rest:
-                self._emit(self._level, current.get(ident, ""), rest)
+        ident = threading.get_ident()
+        rest = self._partial.pop(ident, "")
+        if rest:
+            self._emit(self._level, current.get(ident, ""), rest)
+        if not self._partial:
+            unfinished.discard(self)
+
+
+def settle() -> None:
+    """The request of this thread is over: let its unfinished lines go."""
+    for stream in list(unfinished):
+        stream.settle()
 
 
 def emit_to(fd: int) -> Emit:

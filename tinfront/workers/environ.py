@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
-from tinfront.workers.frames import FIXED
-
 _NAMES_MAX = 1024
 INPUT_BUFFER = 64 * 1024
 
@@ -113,6 +111,3 @@ def reopen(fd: int) -> int:
     :raises OSError: there is no /proc, or it may not be read.
     """
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-
-
-assert len(("fixed parts as above",) * FIXED) == 12

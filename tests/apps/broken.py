@@ -1,0 +1,3 @@
+"""An application that cannot be imported."""
+
+raise ValueError("this app is broken on purpose")

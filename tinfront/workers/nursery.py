@@ -1,0 +1,282 @@
+"""The fork server of one app: a fresh interpreter that imports the app once and forks workers from it, on order.
+
+Started by ``crew.py`` through the keeper, with the bootstrap below: it makes an empty package ``tinfront`` that only
+knows where its modules are, so that neither ``sys.path`` is touched nor anything else of tinfront is importable by
+accident. It has one thread and no reactor. When the front is gone it stops its workers and goes, too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from time import monotonic
+from types import FrameType
+from typing import Any, NoReturn
+
+from tinfront.workers import applog, child, frames, loader
+from tinfront.workers.board import Board
+
+BOOTSTRAP = """
+import sys, types
+package = types.ModuleType("tinfront")
+package.__path__, package.__version__ = [sys.argv[1]], sys.argv[2]
+sys.modules["tinfront"] = package
+from tinfront.workers.nursery import main
+main(sys.argv[3])
+"""
+"""Run by ``python -P -c``, with the package's directory, its version and the settings (JSON) as arguments."""
+
+GRACE = 30.0
+"""Seconds that running jobs get after the front has died."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+_FDS_MAX = 253
+
+
+class Nursery:
+    """Forks, reaps and signals workers as the front orders.
+
+    :ivar settings: name, wsgi, path, chdir, preload, threads, multiprocess, version; and the inherited descriptors
+        jobs, board, control and log.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.app: Any = None
+        self._control = socket.socket(fileno=settings["control"])
+        self._children: set[int] = set()
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def boot(self) -> bool:
+        """Import the app, if it is to be imported here; False: this nursery is of no use."""
+        settings = self.settings
+        try:
+            loader.prepare(settings["path"], settings["chdir"])
+            if settings["preload"]:
+                self.app = loader.load(settings["wsgi"])
+        except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+            self._report(frames.FAILED, text=traceback.format_exc())
+            return False
+        if threads := _other_threads():
+            self._report(frames.THREADED, text=threads)
+            return False
+        gc.collect()
+        gc.freeze()
+        self._report(frames.IMPORTED)
+        return True
+
+    def run(self) -> child.Outfit | None:
+        """Follow orders. Returns in each new worker with its outfit, and in the nursery, with None, at the end."""
+        signal.signal(signal.SIGCHLD, _wake_up)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake:
+                    self._drain_wake()
+                    self._reap()
+                    continue
+                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _FDS_MAX, socket.MSG_CMSG_CLOEXEC)
+                order = frames.decode_order(data)
+                if order is None:
+                    self._farewell()
+                    return None
+                outfit = self._obey(order, fds)
+                if outfit is not None:
+                    return outfit
+
+    def _obey(self, order: tuple[int, int, int, str], fds: list[int]) -> child.Outfit | None:
+        kind, first, second, _ = order
+        if kind == frames.KILL and first in self._children:
+            os.kill(first, second)
+        elif kind == frames.FORK:
+            return self._fork(first, fds)
+        return None
+
+    def _fork(self, seat: int, fds: list[int]) -> child.Outfit | None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._report(frames.BORN, seat, 0, str(error))
+            pid = -1
+        if not pid:
+            return self._dress(seat, fds)
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            self._children.add(pid)
+            try:
+                pidfd = [os.pidfd_open(pid)]
+            except OSError:
+                pidfd = []
+            self._report(frames.BORN, seat, pid, fds=pidfd)
+            for fd in pidfd:
+                os.close(fd)
+        return None
+
+    def _dress(self, seat: int, fds: list[int]) -> child.Outfit:
+        """In the new worker: let go of what is the nursery's, take what is the worker's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for fd in (self._wake, self._waker):
+            os.close(fd)
+        self._control.close()
+        log, files, *streams = fds
+        _take_log(log)
+        settings = self.settings
+        jobs = socket.socket(fileno=settings["jobs"])
+        board = Board(settings["board"])
+        os.close(settings["board"])
+        return child.Outfit(
+            seat,
+            jobs,
+            board,
+            socket.socket(fileno=files),
+            [socket.socket(fileno=stream) for stream in streams],
+            settings["version"],
+            settings["multiprocess"],
+        )
+
+    def _drain_wake(self) -> None:
+        try:
+            os.read(self._wake, 4096)
+        except BlockingIOError:
+            pass
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, used = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid in self._children:
+                self._children.remove(pid)
+                text = f"user {used.ru_utime:.1f} s, system {used.ru_stime:.1f} s, at most {used.ru_maxrss} KiB"
+                self._report(frames.DIED, pid, status, text)
+
+    def _farewell(self) -> None:
+        """The front is gone: stop the workers, and do not wait for ever."""
+        deadline = monotonic() + GRACE
+        for number in (child.STOP, signal.SIGKILL):
+            for pid in self._children:
+                os.kill(pid, number)
+            while self._children and monotonic() < deadline:
+                select.select([self._wake], [], [], 1.0)
+                self._drain_wake()
+                self._reap()
+            deadline += 5.0
+
+    def _report(self, kind: int, first: int = 0, second: int = 0, text: str = "", fds: list[int] | None = None) -> None:  # noqa: PLR0913
+        try:
+            socket.send_fds(self._control, [frames.encode_order(kind, first, second, text)], fds or [])
+        except OSError:
+            pass  # the front is gone; the next poll tells
+
+
+def main(argument: str) -> NoReturn:
+    """The whole life of a nursery, and of each worker that it forks."""
+    settings = json.loads(argument)
+    sys.argv[:] = [settings["wsgi"]]
+    _settle_in(settings)
+    nursery = Nursery(settings)
+    outfit = nursery.run() if nursery.boot() else None
+    code = 0
+    if outfit is not None:
+        code = _work(nursery, outfit)
+    _leave(code)
+
+
+def _work(nursery: Nursery, outfit: child.Outfit) -> int:
+    """In a worker: import the app if the nursery has not, then serve; returns the exit status."""
+    settings = nursery.settings
+    _title(f"tinfront: worker {settings['name']} {outfit.seat}")
+    if nursery.app is None:
+        try:
+            nursery.app = loader.load(settings["wsgi"])
+        except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+            text = traceback.format_exc().encode("utf-8", "backslashreplace")[-frames.PIECE_MAX :]
+            outfit.streams[0].sendall(frames.encode_reply(frames.BROKEN, 0, 0.0, None, b"", text))
+            return 3
+    gc.enable()
+    child.Worker(outfit, nursery.app).serve()
+    return 0
+
+
+def _settle_in(settings: dict[str, Any]) -> None:
+    """Leave the front's terminal, session and streams."""
+    try:
+        os.setsid()
+    except OSError:
+        pass  # it leads a group already
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    _take_log(settings["log"])
+    sys.stdout = applog.AppStream(applog.emit_to(2), applog.INFO, 1)
+    sys.stderr = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)
+    # No SIG_IGN: what the app starts would inherit it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, child.STOP):
+        signal.signal(number, _wake_up)
+    adopt_orphans()
+    _title(f"tinfront: nursery {settings['name']}")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent dies, so that somebody can wait for them (prctl(2))."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass  # init will be their parent
+
+
+def _take_log(fd: int) -> None:
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def _other_threads() -> str:
+    """Names of the threads beside this one, or an empty text."""
+    own = str(os.getpid())
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        if task != own:
+            try:
+                with open(f"/proc/self/task/{task}/comm", encoding="utf-8", errors="replace") as file:
+                    names.append(f"{file.read().strip()} ({task})")
+            except OSError:
+                pass  # it has just ended
+    return ", ".join(names)
+
+
+def _title(text: str) -> None:
+    try:
+        import setproctitle  # noqa: PLC0415 - it belongs to the app's virtual environment, and may be missing
+    except ImportError:
+        return
+    setproctitle.setproctitle(text)
+
+
+def _wake_up(number: int, frame: FrameType | None) -> None:
+    """A signal came; that is all."""
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process as the interpreter would, but without tearing its memory down page by page."""
+    try:
+        atexit._run_exitfuncs()
+        applog.settle()
+    finally:
+        os._exit(code)
