@@ -3,13 +3,11 @@ import subprocess
 import sys
 
 import pytest
-from zope.interface.verify import verifyObject
 
 from tinfront.catalog import Catalog, discover, explain
 from tinfront.config.load import loads
 from tinfront.config.option import Option, word
 from tinfront.errors import ConfigError
-from tinfront.interfaces import IFilterMaker, IHandlerMaker
 from tinfront.maker import FilterMaker, HandlerMaker
 
 REST = "[listen:http]\naddress = 127.0.0.1:80\n[site:demo]\ndefault = yes\n[route:demo /]\nrespond = 200\n"
@@ -81,16 +79,6 @@ def test_a_third_party_puts_its_plugins_beside_ours(tmp_path):
         "catalog = discover()\nassert 'static' in catalog.handlers()\nassert catalog.filter('greet').make({}) is None\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
-
-
-@pytest.mark.parametrize(
-    ("maker", "interface"),
-    [(FilterMaker("a", "b.c"), IFilterMaker), (HandlerMaker("a", "b.c"), IHandlerMaker)],
-)
-def test_makers_keep_their_contract(maker, interface):
-    assert verifyObject(interface, maker)
-    assert (maker.name, maker.module) == ("a", "b.c")
-    assert repr(maker) == f"{type(maker).__name__}('a', 'b.c')"
 
 
 def test_words_are_found_and_modules_imported_when_used(plugins):

@@ -1,4 +1,6 @@
-"""The ``tinfront`` command: ``run``, ``check``. Exit codes:
+"""The ``tinfront`` command: ``run``, ``check``.
+
+Exit codes:
 
 0 stopped as asked · 1 failed while running · 2 wrong usage · 71 cannot listen · 78 the configuration is wrong
 """
@@ -36,13 +38,13 @@ class RunOptions(usage.Options):
         "Serves in the foreground, until TERM or INT. With MODULE:APP and no file: on 127.0.0.1:8000, or on "
         "0.0.0.0:$PORT where PORT is set; $WEB_CONCURRENCY is the default of --workers."
     )
-    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+    optParameters = [
         ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
         ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["bind"] = []
         self["target"] = ""
 
@@ -52,7 +54,7 @@ class RunOptions(usage.Options):
 
     opt_b = opt_bind
 
-    def parseArgs(self, target: str) -> None:  # noqa: N802 - its name
+    def parseArgs(self, target: str) -> None:  # type: ignore[override]
         """The one argument."""
         self["target"] = target
 
@@ -68,9 +70,7 @@ class RunOptions(usage.Options):
                 raise usage.UsageError("-b and -w go with MODULE:APP; a file says it itself")
             return read(target)
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
-        return single_app(
-            target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover()
-        )
+        return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
 
     def _workers(self) -> int:
         if self["workers"] is not None:
@@ -87,7 +87,7 @@ class CheckOptions(usage.Options):
     synopsis = "tinfront check FILE.ini"
     longdesc = "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78)."
 
-    def parseArgs(self, file: str) -> None:  # noqa: N802
+    def parseArgs(self, file: str) -> None:  # type: ignore[override]
         """The one argument."""
         self["file"] = file
 
@@ -97,24 +97,24 @@ class Options(usage.Options):
 
     synopsis = "tinfront run | check [options]"
     longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
-    subCommands = [  # noqa: RUF012
+    subCommands = [
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
     ]
 
     def opt_version(self) -> None:
         """Print the version and exit."""
-        print(f"tinfront {__version__}")  # noqa: T201
+        print(f"tinfront {__version__}")
         raise SystemExit(0)
 
-    def getUsage(self, width: int | None = None) -> str:  # noqa: N802
+    def getUsage(self, width: int | None = None) -> str:
         """Usage, then examples."""
         return f"{super().getUsage(width)}\n{EXAMPLES}"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command. Ends by SystemExit."""
-    options = Options()
+    options: Any = Options()  # type: ignore[no-untyped-call]
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
@@ -134,8 +134,8 @@ def check(file: str) -> int:
     from tinfront.service import build  # noqa: PLC0415 - it chooses the reactor
 
     build(config, None)
-    print(describe(config), end="")  # noqa: T201
-    print(f"{file}: ok")  # noqa: T201
+    print(describe(config, discover()), end="")
+    print(f"{file}: ok")
     return 0
 
 
@@ -154,7 +154,7 @@ def run(config: Config) -> int:
         fail(EX_OSERR, f"tinfront: {error}")
     service.startService()
     for url in service.urls():
-        print(f"tinfront serves {url}", file=sys.stderr)  # noqa: T201
+        print(f"tinfront serves {url}", file=sys.stderr)
     core: Any = reactor
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()

@@ -24,6 +24,7 @@ from tinfront.config.model import Config, Limits, Route
 from tinfront.config.model import Listener as ListenerModel
 from tinfront.errors import ConfigError
 from tinfront.front.accesslog import FORMATS, AccessLog
+from tinfront.front.atoms import compile_format
 from tinfront.front.connection import Connection
 from tinfront.front.listener import Capacity, Ground, Listener
 from tinfront.front.pages import Pages
@@ -63,7 +64,7 @@ class Site(MultiService):
     """
 
     def __init__(self, config: Config, reactor: Any, loop: AbstractEventLoop | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._config = config
         self._reactor = reactor
         self._loop = loop
@@ -102,7 +103,8 @@ class Site(MultiService):
         server = self._config.server
         if server.access_log == "off":
             return None
-        return AccessLog(server.access_log, FORMATS[server.access_log_format])
+        line = FORMATS.get(server.access_log_format) or compile_format(server.access_log_format)
+        return AccessLog(server.access_log, line)
 
     def _make_pool(self, app: Any) -> Any:
         if app.mode == "threads":
@@ -129,11 +131,8 @@ class Site(MultiService):
         return bind(route, handler, filters, observers)
 
     def _make_filter(self, name: str, catalog: Catalog) -> Any:
-        model = self._config.filters.get(name)
-        if model is not None:
-            return catalog.filter(model.type).make(model.settings)
-        module = catalog.filter(name)
-        return module.make({option.name: option.default for option in module.OPTIONS})
+        model = self._config.filters[name]
+        return catalog.filter(model.type).make(model.settings)
 
     def _make_listener(self, model: ListenerModel) -> Listener:
         terms = self._make_terms(model.limits)
@@ -158,13 +157,13 @@ class Site(MultiService):
 
     # --- running
 
-    def privilegedStartService(self) -> None:  # noqa: N802 - Twisted's name
+    def privilegedStartService(self) -> None:
         """Bind all addresses and read all keys, while there are the privileges to do so.
 
         :raises OSError: an address cannot be listened on.
         :raises ConfigError: a certificate cannot be used.
         """
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._know_certificates()
 
     def _know_certificates(self) -> None:
@@ -173,12 +172,12 @@ class Site(MultiService):
             for site in self._sites:
                 site.certificate = self.certificates.key_for(site.name)
 
-    def startService(self) -> None:  # noqa: N802 - Twisted's name
+    def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
         if self._access_log is not None:
             self._access_log.start()
         self._ticker.start(1.0, now=True)
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._reactor.callWhenRunning(self._signals.install)
         log.info("tinfront {version} serves {urls}", version=__version__, urls=", ".join(self.urls()))
 
@@ -229,7 +228,7 @@ class Site(MultiService):
             self._stopping = True
             self._reactor.stop()
 
-    def stopService(self) -> Deferred[None]:  # noqa: N802 - Twisted's name
+    def stopService(self) -> Deferred[None]:
         """Stop in order; fires when everything has ended."""
         self._stopping = True
         return self._stop()
@@ -240,7 +239,7 @@ class Site(MultiService):
             listener.stop_accepting()
         grace = self._config.server.grace
         yield _all(listener.drain(grace) for listener in self.listeners)
-        yield super().stopService()
+        yield super().stopService()  # type: ignore[no-untyped-call]
         if self._ticker.running:
             self._ticker.stop()
         if self._access_log is not None:

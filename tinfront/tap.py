@@ -26,8 +26,9 @@ EX_USAGE, EX_OSERR, EX_CONFIG = 2, 71, 78
 
 
 def install_loop() -> asyncio.AbstractEventLoop | None:
-    """Choose the reactor, if nobody has yet: Twisted's asyncio reactor on a uvloop loop, whose own transports are the
-    fast path.
+    """Choose the reactor, if nobody has yet.
+
+    It is Twisted's asyncio reactor on a uvloop loop, whose own transports are the fast path.
 
     :returns: that loop; None if another reactor is installed or uvloop is not to be had: then connections run on
         Twisted's transports.
@@ -49,7 +50,7 @@ def install_loop() -> asyncio.AbstractEventLoop | None:
 def fail(status: int, *lines: str) -> NoReturn:
     """Say why on standard error, and exit."""
     for line in lines:
-        print(line, file=sys.stderr)  # noqa: T201 - this is the command's own voice
+        print(line, file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -61,19 +62,19 @@ class Options(usage.Options):
         "Serves the site that FILE describes. In the background by default; `twistd -n tinfront …` stays in the "
         "foreground. `tinfront check FILE` tells whether the file is right."
     )
-    optParameters = [["config", "c", "etc/site.ini", "The configuration, an INI file."]]  # noqa: RUF012 - its form
+    optParameters = [["config", "c", "etc/site.ini", "The configuration, an INI file."]]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.loop: asyncio.AbstractEventLoop | None = None
         self.model: Config | None = None
 
     def opt_version(self) -> None:
         """Print tinfront's version and exit."""
-        print(f"tinfront {__version__}")  # noqa: T201
+        print(f"tinfront {__version__}")
         raise SystemExit(0)
 
-    def postOptions(self) -> None:  # noqa: N802 - its name
+    def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
         self.model = read(self["config"])
         self.loop = install_loop()
@@ -88,7 +89,7 @@ def read(path: str) -> Config:
         fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
-def makeService(options: Options) -> Site:  # noqa: N802 - the name that twistd asks for
+def makeService(options: Options) -> Site:
     """The service of a whole site; see ``service.py``."""
     from tinfront.service import build  # noqa: PLC0415 - it needs the reactor to be chosen
 

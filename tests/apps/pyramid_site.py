@@ -49,14 +49,13 @@ def resource(context, request):
         "name": context.__name__,
         "url": request.resource_url(context),
         "path": request.resource_path(context),
-        "subpath": list(request.subpath),
         "children": sorted(context),
     }
 
 
 def make_app():
     """The WSGI application."""
-    with Configurator() as config:
+    with Configurator(root_factory=lambda request: ROOT) as config:
         config.add_static_view("assets", os.path.join(HERE, "pyramid_assets"))
         for name, pattern, view, renderer in (
             ("page", "/page/{name}", page, None),
@@ -66,6 +65,5 @@ def make_app():
         ):
             config.add_route(name, pattern)
             config.add_view(view, route_name=name, renderer=renderer)
-        config.add_route("tree", "/tree*traverse", factory=lambda request: ROOT)
-        config.add_view(resource, route_name="tree", renderer="json")
+        config.add_view(resource, context=Folder, renderer="json")
         return config.make_wsgi_app()

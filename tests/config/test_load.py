@@ -40,7 +40,7 @@ def test_loads_names_the_text_and_takes_a_directory(tmp_path, vocabulary, monkey
     assert loads(REST + "[server]\ncontrol = x", vocabulary, directory="/base").server.control == "/base/x"
     monkeypatch.chdir(tmp_path)
     assert loads(REST, vocabulary).directory == str(tmp_path)
-    with pytest.raises(ConfigError, match="^<text>:5: "):
+    with pytest.raises(ConfigError, match=r"^<text>:5: "):
         loads(REST + "x", vocabulary, name="<text>")
 
 

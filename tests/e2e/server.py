@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -258,9 +257,3 @@ def eventually(happened: Callable[[], object], otherwise: str = "it never happen
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
 
-
-@contextmanager
-def serve(directory: Path, ini: str, transport: str = FAST, **options: bool) -> Iterator[Server]:
-    """A server for a fixture."""
-    with Server(directory, ini, transport, may_fail=options.get("may_fail", False)) as server:
-        yield server

@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 from email import message_from_bytes
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -13,65 +12,14 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeExchange, make_head
-from tinfront.config.model import Place, Route, Server
-from tinfront.config.option import settings
-from tinfront.errors import ConfigError
-from tinfront.handlers.static import OPTIONS, make
-from tinfront.handlers.static_cache import SMALL
+from tests.statics import LARGE, OLD, ask, make_handler, make_tree, read
 from tinfront.http.dates import format_date
-from tinfront.http.message import FileSlice
 from tinfront.interfaces import IHandler
-
-OLD = 1_600_000_000
-LARGE = bytes(range(256)) * (SMALL // 256 + 1)
 
 
 @pytest.fixture
 def tree(tmp_path):
-    root = tmp_path / "root"
-    contents = {
-        "index.html": b"home",
-        "a.txt": b"0123456789",
-        "large.bin": LARGE,
-        "docs/index.html": b"docs",
-        "docs/app.js": b"js",
-        "plain/file": b"file",
-        "\u00e4 b%.txt": b"umlaut",
-        ".env": b"secret",
-    }
-    for name, data in contents.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        os.utime(path, (OLD, OLD))
-    (tmp_path / "secret").write_bytes(b"secret")
-    return root
-
-
-def make_handler(path, kind="prefix", pattern="/", cache=10**6, **options):
-    given = settings(OPTIONS, {"static": str(path), **options})
-    route = Route("demo", kind, pattern, "static", given, place=Place("site.ini", 7))
-    return make(given, SimpleNamespace(route=route, server=Server(static_cache=cache), pools={}))
-
-
-def ask(handler, path="/a.txt", method="GET", mount="", started=1000.0, query="", **fields):
-    named = {name.replace("_", "-"): value for name, value in fields.items()}
-    exchange = FakeExchange(make_head(method, path, named, query), mount=mount, started=started)
-    handler.handle(exchange)
-    assert exchange.finished
-    return exchange
-
-
-def read(exchange):
-    """The body, all pieces put together, checked against the length that was announced."""
-    head, body = exchange.answer
-    pieces = body if isinstance(body, list) else [body]
-    data = b"".join(
-        os.pread(piece.file.fd, piece.length, piece.offset) if isinstance(piece, FileSlice) else piece
-        for piece in pieces
-    )
-    assert len(data) == head.length
-    return data
+    return make_tree(tmp_path)
 
 
 def test_it_is_a_handler(tree):
@@ -330,98 +278,6 @@ def test_a_condition_comes_before_a_range(tree):
     etag = ask(handler).fields["etag"]
     assert ask(handler, range="bytes=100-", if_none_match=etag).status == 304
     assert ask(handler, range="bytes=0-1", if_match='"x"').status == 412
-
-
-# --- options
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"expires": "30d"}, "max-age=2592000"),
-        ({"expires": "0"}, "max-age=0"),
-        ({"expires": "off"}, None),
-        ({"immutable": "yes"}, "max-age=31536000, immutable"),
-        ({"immutable": "yes", "expires": "1h"}, "max-age=3600, immutable"),
-        ({"cache_control": "no-store, private"}, "no-store, private"),
-        ({"cache_control": ""}, None),
-    ],
-)
-def test_cache_control(tree, options, expected):
-    assert ask(make_handler(tree, **options)).fields.get("cache-control") == expected
-
-
-@pytest.mark.parametrize("options", [{"expires": "1h"}, {"immutable": "yes"}])
-def test_cache_control_stands_alone(tree, options):
-    with pytest.raises(ConfigError, match=r"site\.ini:7: cache_control"):
-        make_handler(tree, cache_control="no-store", **options)
-
-
-def test_index(tree):
-    assert read(ask(make_handler(tree, index="none.html a.txt"), "/")) == b"0123456789"
-    assert ask(make_handler(tree, index=""), "/").status == 404
-
-
-def test_suffixes(tree):
-    assert read(ask(make_handler(tree, suffixes=".html, .txt"), "/a")) == b"0123456789"
-
-
-def test_types(tree):
-    handler = make_handler(tree, types=".TXT=text/x-special\nnew = text/x-new", default_type="application/json")
-    assert ask(handler).fields["content-type"] == "text/x-special"
-    assert ask(handler, "/plain/file").fields["content-type"] == "application/json"
-    assert ask(handler, "/").fields["content-type"] == "text/html; charset=utf-8"
-
-
-def test_dotfiles(tree):
-    assert read(ask(make_handler(tree, dotfiles="yes"), "/.env")) == b"secret"
-
-
-def test_fallback(tree):
-    handler = make_handler(tree, fallback="/index.html")
-    for path in ("/users/1", "/users/2", "/.env", "/../secret", "/plain/", "/a.txt/"):
-        exchange = ask(handler, path)
-        assert exchange.status == 200
-        assert read(exchange) == b"home"
-        assert exchange.fields["content-type"] == "text/html; charset=utf-8"
-    assert read(ask(handler, "/a.txt")) == b"0123456789"
-    assert len(handler._cache.entries) == 2
-    assert ask(handler, "/users/1", if_none_match=exchange.fields["etag"]).status == 304
-    assert ask(handler, "/users/1", "POST").status == 405
-    assert ask(make_handler(tree, fallback="none.html"), "/users/1").refusal[:2] == (404, "not-found")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("index", "../x"),
-        ("index", "a/"),
-        ("suffixes", "/x"),
-        ("fallback", "../secret"),
-        ("expires", "soon"),
-        ("expires", "-1s"),
-        ("types", "txt"),
-        ("types", "txt=plain"),
-        ("types", "tar.gz=application/gzip"),
-        ("types", "=text/plain"),
-        ("default_type", "text"),
-        ("cache_control", "a\x01b"),
-        ("cache_control", "\u00e4"),
-        ("symlinks", "yes"),
-    ],
-)
-def test_bad_values(name, value):
-    with pytest.raises(ValueError, match=r"."):
-        settings(OPTIONS, {"static": ".", name: value})
-
-
-def test_options_can_be_shown_and_read_again():
-    given = settings(OPTIONS, {"static": "/srv", "expires": "off", "types": "a=b/c", "index": "x y", "suffixes": ".z"})
-    for row in OPTIONS:
-        assert row.doc
-        assert row.kind.read(row.kind.show(given[row.name])) == given[row.name]
-    expires = next(row for row in OPTIONS if row.name == "expires")
-    assert expires.kind.show(3600.0) == "1h"
 
 
 # --- the cache

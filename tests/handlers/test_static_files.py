@@ -1,13 +1,16 @@
 """Opening beneath a root: nothing leads out of it, whichever way it is opened."""
 
+import ctypes
 import errno
 import os
 import stat
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tinfront.handlers import static_files
 from tinfront.handlers.static_files import LOOK, Root, kernel_confines, open_by_steps
 
 SECRET = b"secret"
@@ -95,7 +98,7 @@ def test_links_that_leave_are_followed_only_where_any_is(make_root, name):
 
 @pytest.mark.parametrize("name", [b"../secret.txt", b"sub/../../secret.txt", b"/../secret.txt", b".."])
 def test_dots_do_not_climb_out(make_root, name):
-    for symlinks in ("inside", "no"):
+    for symlinks in ("inside", "no", "any"):
         assert code(make_root(symlinks), name) == errno.EXDEV
 
 
@@ -148,11 +151,37 @@ def test_steps_leave_no_descriptor_behind(tree):
     directory = os.open(tree, os.O_PATH)
     before = len(os.listdir("/proc/self/fd"))
     os.close(open_by_steps(directory, b"sub/sub2", os.O_RDONLY))
-    for name in (b"sub/missing/x", b"a.txt/x", b"sub/../x", b"sub/b.txt/x/y"):
+    for name in (b"sub/missing/x", b"a.txt/x", b"sub/b.txt/x/y"):
         with pytest.raises(OSError):  # noqa: PT011 - any will do
             open_by_steps(directory, name, os.O_RDONLY)
     assert len(os.listdir("/proc/self/fd")) == before
     os.close(directory)
+
+
+def test_the_kernel_is_asked_again_when_it_was_unsure(tree, monkeypatch):
+    answers = [-1, -1, 77]
+    monkeypatch.setattr(static_files, "_syscall", lambda *arguments: answers.pop(0))
+    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EAGAIN)
+    assert static_files.openat2(3, b"x", os.O_RDONLY, 0) == 77
+    answers[:] = [-1] * 100
+    with pytest.raises(BlockingIOError):
+        static_files.openat2(3, b"x", os.O_RDONLY, 0)
+    assert answers
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_a_sandbox_without_openat2(tree, monkeypatch, code):
+    monkeypatch.setattr(static_files, "_syscall", lambda *arguments: -1)
+    monkeypatch.setattr(ctypes, "get_errno", lambda: code)
+    root = Root(str(tree))
+    root.check(0.0)
+    assert not root.confined
+    assert read(root, b"sub/b.txt") == b"b"
+
+
+def test_another_system(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "freebsd14")
+    assert not kernel_confines()
 
 
 def test_a_root_that_is_a_file(make_root, tree):

@@ -105,3 +105,21 @@ def test_the_page_is_bounded(tmp_path, monkeypatch):
     page = make_page(tmp_path)
     assert "Only the first 3 entries" in page
     assert len(Links(page).found) == 4
+
+
+def test_a_file_that_goes_while_the_page_is_made(tmp_path):
+    class Entry:
+        name = "gone"
+
+        def is_dir(self, follow_symlinks):
+            return False
+
+        def is_symlink(self):
+            return False
+
+        def stat(self, follow_symlinks):
+            raise FileNotFoundError
+
+    rank, name, row = static_listing._row(Entry())
+    assert (rank, name) == (1, "gone")
+    assert row == '<tr><td><a href="./gone">gone</a></td><td></td><td></td></tr>\n'

@@ -116,3 +116,8 @@ def test_the_century_turns_with_the_present():
     in_1970, in_2170 = 0.0, 6311433600.0
     assert format_date(parse_date("Wednesday, 01-Jan-30 00:00:00 GMT", in_1970)) == "Wed, 01 Jan 1930 00:00:00 GMT"
     assert format_date(parse_date("Sunday, 01-Jan-30 00:00:00 GMT", in_2170)) == "Sun, 01 Jan 2130 00:00:00 GMT"
+
+
+def test_a_year_just_past_the_turn_of_the_century():
+    in_2099 = 4070908800.0
+    assert format_date(parse_date("Wednesday, 01-Jan-10 00:00:00 GMT", in_2099)) == "Wed, 01 Jan 2110 00:00:00 GMT"

@@ -44,7 +44,7 @@ def _check_listeners(listeners: Iterable[Block]) -> None:
     for block in listeners:
         _check_listener(block)
         for address in block.values["address"]:
-            owner = next((owner for other, owner in taken if _clash(address, other)), None)
+            owner = next((owner for other, owner in taken if clash(address, other)), None)
             if owner is not None:
                 block.complain("address", f"{show_address(address)} is taken already, by [listen:{owner.name}]")
             taken.append((address, block))
@@ -65,7 +65,7 @@ def _check_listener(block: Block) -> None:
             block.complain(wrong, f"{name} ({show_size(values[name])}) is larger than header_max ({whole})")
 
 
-def _clash(one: Address, two: Address) -> bool:
+def clash(one: Address, two: Address) -> bool:
     """Whether the kernel would refuse to listen on both."""
     if one.kind != two.kind:
         return False

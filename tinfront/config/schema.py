@@ -81,7 +81,8 @@ SERVER = (
         "access_log_format",
         Kind("combined, json, or a format with atoms such as %(h)s", _log_format),
         _SERVER.access_log_format,
-        "How each exchange is logged; the atoms are those of gunicorn.",
+        "How each exchange is logged: in the combined form of nginx and Apache, as one JSON object a line, or in a "
+        "form of your own with the atoms of gunicorn.",
     ),
     Option(
         "error_pages",

@@ -80,7 +80,6 @@ class Listener(Service):
         self._doors: list[Door] = []
         self._acceptors: list[Acceptor] = []
         self._port: Any = None
-        self._stopped = False
         self._sweeping: Any = None
 
     @property
@@ -185,7 +184,7 @@ class Listener(Service):
         listening.addErrback(lambda failure: log.failure("{endpoint} failed", failure, endpoint=text))
 
     def _endpoint_open(self, port: Any) -> None:
-        if self._stopped:
+        if self.roll.closing:
             port.stopListening()
         else:
             self._port = port
@@ -210,7 +209,7 @@ class Listener(Service):
 
         The port of an endpoint string is Twisted's, which closes it without taking the queue.
         """
-        self._stopped = True
+        self.roll.closing = True
         for acceptor in self._acceptors:
             acceptor.stop(self.model.backlog)
         self._close_doors()

@@ -134,6 +134,7 @@ class Roll:
     :ivar connections: the live ones, oldest first; each with its link.
     :ivar pending: sockets before the end of their handshake, with the monotonic second they began to wait.
     :ivar handshake_timeout: seconds a socket may be pending.
+    :ivar closing: no more are accepted, except those that the kernel has queued.
     :ivar accepted: sockets accepted so far, ``refused``: closed at the bound unserved (endpoints of Twisted only; ours
         leave them in the kernel), ``handshake_failed``: never became connections, ``current``: open now.
     """
@@ -143,9 +144,9 @@ class Roll:
         "_late",
         "accepted",
         "capacity",
+        "closing",
         "connections",
         "current",
-        "draining",
         "handshake_failed",
         "handshake_timeout",
         "pending",
@@ -158,7 +159,7 @@ class Roll:
         self.connections: dict[IConnection, Link] = {}
         self.pending: dict[Abortable, float] = {}
         self.accepted = self.refused = self.handshake_failed = self.current = 0
-        self.draining = False
+        self.closing = False
         self._late: list[IConnection] = []
         self._empty: list[Deferred[None]] = []
         capacity.rolls.append(self)
@@ -184,9 +185,9 @@ class Roll:
         log.debug("handshake with {peer} failed: {error}", peer=peer, error=error)
 
     def made(self, link: Link) -> None:
-        """A connection begins. Those that come while the server drains may ask one thing before the next sweep."""
+        """A connection begins. The last ones, taken from the kernel's queue, have until the next sweep to ask."""
         self.connections[link.connection] = link
-        if self.draining:
+        if self.closing:
             self._late.append(link.connection)
 
     def lost(self, link: Link) -> None:
@@ -224,9 +225,9 @@ class Roll:
             self._guard(link.connection, link.connection.drain)
 
     def drain(self) -> None:
-        """Ask all to go. Who has not even sent a first byte is closed; running handshakes may finish."""
-        self.draining = True
-        for connection in tuple(self.connections):
+        """Ask all to go, but see ``made``. Who has not even sent a first byte is closed; handshakes may finish."""
+        self.closing = True
+        for connection in self.connections.keys() - set(self._late):
             self._guard(connection, connection.drain)
         for socket in tuple(self.pending):
             if getattr(socket, "silent", False):

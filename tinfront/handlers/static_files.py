@@ -75,13 +75,11 @@ def kernel_confines() -> bool:
 
 
 def open_by_steps(directory: int, name: bytes, flags: int) -> int:
-    """Open ``name``, one component after the other, following no symbolic link at all.
+    """Open ``name``, which has no ``..``, one component after the other, following no symbolic link at all.
 
-    :raises OSError: ELOOP or ENOTDIR for a link; EXDEV for ``..``; else as open(2).
+    :raises OSError: ELOOP or ENOTDIR for a link; else as open(2).
     """
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in parts:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
     here = directory
     try:
         for part in parts[:-1]:
@@ -140,7 +138,8 @@ class Root:
     def open(self, name: bytes, flags: int = READ) -> OpenFile:
         """Open what stands at ``name`` beneath the root; after ``check``.
 
-        :param name: relative; empty for the root itself. Slashes at its start and doubled ones mean nothing.
+        :param name: relative, without ``..``; empty for the root itself. Slashes at its start and doubled ones mean
+            nothing.
         :param flags: ``READ`` or ``LOOK``.
         :raises OSError: it does not exist, leads out of the root (EXDEV, ELOOP), or must not be read.
         """
@@ -149,6 +148,8 @@ class Root:
             raise OSError(self._error, os.strerror(self._error), self._path)
         if b"\0" in name:
             raise OSError(errno.ENOENT, "NUL in a file name")
+        if b".." in name and b".." in name.split(b"/"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
         name = name.lstrip(b"/")
         if self.is_file:
             if name:
@@ -172,8 +173,6 @@ class Root:
             return open_by_steps(directory, self._resolve(name), flags)
         if self._symlinks == "no":
             return open_by_steps(directory, name, flags)
-        if b".." in name.split(b"/"):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
         return os.open(name or b".", flags, dir_fd=directory)
 
     def _resolve(self, name: bytes) -> bytes:

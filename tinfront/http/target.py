@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from tinfront.errors import ProtocolError
 
-_needs_care = re.compile(r"[%\\]|/\.").search
+needs_care = re.compile(r"[%\\]|/\.").search
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _absolute = re.compile(r"https?://([^/?]++)([^?]*+)(?:\?(.*))?", re.IGNORECASE).fullmatch
 _host = re.compile(
@@ -22,15 +22,15 @@ _host = re.compile(
 def parse(method: str, target: str) -> tuple[str | None, str, str]:
     """Take a target apart.
 
+    A head parser may itself split a target that begins with ``/`` and whose path is free of what ``needs_care`` finds.
+
     :param target: characters 0x21 to 0x7E without ``#``.
     :returns: the authority (absolute form only, else None), the normalised path, the raw query.
-    :raises ProtocolError: 400 for anything malformed; 501 for CONNECT.
+    :raises ProtocolError: 400 for anything malformed.
     """
     authority = None
     if target[0] == "/":
         path, _, query = target.partition("?")
-    elif method == "CONNECT":
-        raise ProtocolError(501, "connect-not-supported", "CONNECT is not supported")
     elif target == "*":
         if method != "OPTIONS":
             raise ProtocolError(400, "bad-target", "the target * is for OPTIONS only")
@@ -40,7 +40,7 @@ def parse(method: str, target: str) -> tuple[str | None, str, str]:
         if match is None:
             raise ProtocolError(400, "bad-target", "the target is neither a path nor an http URL")
         authority, path, query = match[1], match[2] or "/", match[3] or ""
-    if _needs_care(path):
+    if needs_care(path):
         path = normalise(path)
     return authority, path, query
 

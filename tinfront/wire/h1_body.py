@@ -16,6 +16,9 @@ _trailer = re.compile(rf"({TOKEN}++):[ \t]*+{VALUE}*+").fullmatch
 CHUNK_LINE_MAX = 256
 """Bytes of a chunk's size line with its extensions: more can only be an attack."""
 
+OVERHEAD_MAX = 16 * 1024
+"""Bytes of size lines beyond what honest chunks need: extensions that outweigh the body are an attack as well."""
+
 TRAILER_MAX = 8 * 1024
 """Bytes of the whole trailer section, which is read and dropped."""
 
@@ -62,11 +65,12 @@ class LengthReader:
 class ChunkedReader:
     """The chunked coding (RFC 9112 section 7.1), with no leniency: CRLF only, sizes of at most 15 digits."""
 
-    __slots__ = ("_complete", "_left", "_state", "_trailer_bytes")
+    __slots__ = ("_complete", "_left", "_overhead", "_state", "_trailer_bytes")
 
     def __init__(self) -> None:
         self._complete = False
         self._left = 0
+        self._overhead = 0
         self._state = self._size
         self._trailer_bytes = 0
 
@@ -94,6 +98,10 @@ class ChunkedReader:
         if match is None:
             raise ProtocolError(400, "bad-chunk", "a chunk size line is malformed")
         self._left = int(match[1], 16)
+        # An honest chunk may cost 16 bytes and as much as it carries.
+        self._overhead = max(0, self._overhead + end - start - 16 - self._left)
+        if self._overhead > OVERHEAD_MAX:
+            raise ProtocolError(400, "bad-chunk", "the size lines of the chunks outweigh the body")
         self._state = self._data if self._left else self._trailers
         return end + 2
 

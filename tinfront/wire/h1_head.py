@@ -14,9 +14,9 @@ from typing import NoReturn
 from tinfront.errors import ProtocolError
 from tinfront.http.fields import SINGLE, TOKEN, VALUE, elements
 from tinfront.http.message import RequestHead
-from tinfront.http.target import parse
+from tinfront.http.target import needs_care, parse
 
-_request_line = re.compile(r"([A-Z][A-Z0-9_-]{0,31}+) ([!-\"$-~]++) (HTTP/1\.[01])").fullmatch
+_request_line = re.compile(r"(?!TRACE |CONNECT )([A-Z][A-Z0-9_-]{0,31}+) ([!-\"$-~]++) (HTTP/1\.[01])").fullmatch
 _field_line = re.compile(rf"({TOKEN}++):[ \t]*+({VALUE}*+)").fullmatch
 _other_version = re.compile(r"\S+ \S+ HTTP/\d(?:\.\d)?").fullmatch
 
@@ -89,11 +89,16 @@ class HeadParser:
             _refuse_line(line)
         method, target, version = match.groups()
         lookup = self._lookup
-        pairs = [lookup(line) or self._field(line) for line in lines]
-        fields = dict(pairs)
-        if len(fields) != len(pairs) or "" in fields:
-            fields = _combine(pairs)
-        authority, path, query = parse(method, target)
+        fields: dict[str, str] = {}
+        for line in lines:
+            name, value = lookup(line) or self._field(line)
+            fields[name] = value
+        if len(fields) != len(lines) or "" in fields:
+            fields = _combine([self._field(line) for line in lines])
+        authority = None
+        path, _, query = target.partition("?")
+        if path[:1] != "/" or needs_care(path):
+            authority, path, query = parse(method, target)
         if authority is None:
             authority = fields.get("host")
             if authority is None:
@@ -136,6 +141,8 @@ class HeadParser:
 
 
 def _refuse_line(line: str) -> NoReturn:
+    if line.startswith(("TRACE ", "CONNECT ")):  # no resource here has them (RFC 9110 sections 9.3.6 and 9.3.8)
+        raise ProtocolError(405, "method-not-allowed", "neither TRACE nor CONNECT is served here")
     if _other_version(line) and not line.startswith(("HTTP/1.0", "HTTP/1.1"), line.rindex(" ") + 1):
         raise ProtocolError(505, "bad-version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     raise ProtocolError(400, "bad-request-line", "the request line is malformed")

@@ -21,6 +21,9 @@ DOUBT = 0.010
 RING = 8192
 """Revocations kept. More than the jobs that can be in the queue's socket at once, so none is overwritten too early."""
 
+GONE = 1 << 63
+"""Mark on a revoked job's id: not even an answer that has begun is wanted."""
+
 _HEADER = struct.Struct("=QQ")
 _HEADER_SIZE = 64
 _LINE = 64
@@ -32,7 +35,8 @@ class Board:
 
     :ivar ids: native view; ``ids[slot * STEP]`` is the claimed job's id, 0 for none.
     :ivar times: the same memory as floats; ``times[slot * STEP + 1]`` is the monotonic time of the claim.
-    :ivar revoked: native view of the ring; job ``id`` is revoked if ``revoked[id % RING] == id``.
+    :ivar revoked: native view of the ring; job ``id`` is revoked if ``revoked[id % RING]`` is ``id``, with
+        or without the mark ``GONE``.
     """
 
     STEP = _LINE // 8
@@ -63,8 +67,13 @@ class Board:
         return {job_id: (slot, self.times[slot * step + 1]) for slot, job_id in enumerate(ids) if job_id}
 
     def revoke(self, job_id: int) -> None:
-        """Whoever receives this job from now on drops it."""
-        self.revoked[job_id % RING] = job_id
+        """Whoever receives this job from now on drops it; if it runs already, its answer is still wanted."""
+        if self.revoked[job_id % RING] != job_id | GONE:
+            self.revoked[job_id % RING] = job_id
+
+    def abandon(self, job_id: int) -> None:
+        """Nobody wants this job's answer: whoever receives it drops it, and what it streams may stop."""
+        self.revoked[job_id % RING] = job_id | GONE
 
     def clear(self, slot: int) -> None:
         """Forget the claim of a worker that is gone."""

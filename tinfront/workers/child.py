@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tinfront.errors import ClientGone
 from tinfront.workers import applog, frames
-from tinfront.workers.board import RING, Board
+from tinfront.workers.board import GONE, RING, Board
 from tinfront.workers.environ import add_input, base_environ, make_environ
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.headers import Fields
@@ -143,7 +143,7 @@ class Reply:
         :raises ClientGone: the job was revoked, or the front is gone.
         """
         job_id = self.job_id
-        if self._revoked[job_id % RING] == job_id and kind != frames.DROPPED:
+        if self._revoked[job_id % RING] == job_id | GONE:
             raise ClientGone
         try:
             self._stream.sendall(frames.encode_reply(kind, job_id, self.claimed, length, head, body))
@@ -295,7 +295,7 @@ class Worker:
             fd = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else -1
             end = header + text_size
             job = (job_id, claimed, str(view[header:end], "latin-1"), length, bytes(view[end:size]), fd, bits)
-            if revoked[job_id % RING] == job_id:
+            if revoked[job_id % RING] & ~GONE == job_id:
                 slot.leave(job)
             elif flags & _CUT or (fd < 0 and bits & frames.PASSED):
                 slot.leave(job, "the job did not arrive whole")

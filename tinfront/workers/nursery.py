@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -39,6 +40,7 @@ GRACE = 30.0
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FDS_MAX = 253
+_CLOEXEC = socket.MSG_CMSG_CLOEXEC
 
 
 class Nursery:
@@ -58,6 +60,7 @@ class Nursery:
     def boot(self) -> bool:
         """Import the app, if it is to be imported here; False: this nursery is of no use."""
         settings = self.settings
+        gc.disable()  # until a worker is born: what it collected would leave holes to be copied
         try:
             loader.prepare(settings["path"], settings["chdir"])
             if settings["preload"]:
@@ -86,7 +89,10 @@ class Nursery:
                     self._drain_wake()
                     self._reap()
                     continue
-                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _FDS_MAX, socket.MSG_CMSG_CLOEXEC)
+                try:
+                    data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _FDS_MAX, _CLOEXEC)
+                except OSError:
+                    data, fds = b"", []
                 order = frames.decode_order(data)
                 if order is None:
                     self._farewell()
@@ -201,6 +207,7 @@ def main(argument: str) -> NoReturn:
 def _work(nursery: Nursery, outfit: child.Outfit) -> int:
     """In a worker: import the app if the nursery has not, then serve; returns the exit status."""
     settings = nursery.settings
+    gc.enable()
     _title(f"tinfront: worker {settings['name']} {outfit.seat}")
     if nursery.app is None:
         try:
@@ -209,7 +216,6 @@ def _work(nursery: Nursery, outfit: child.Outfit) -> int:
             text = traceback.format_exc().encode("utf-8", "backslashreplace")[-frames.PIECE_MAX :]
             outfit.streams[0].sendall(frames.encode_reply(frames.BROKEN, 0, 0.0, None, b"", text))
             return 3
-    gc.enable()
     child.Worker(outfit, nursery.app).serve()
     return 0
 
@@ -229,6 +235,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
     # No SIG_IGN: what the app starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, child.STOP):
         signal.signal(number, _wake_up)
+    faulthandler.register(child.DUMP, file=2)
     adopt_orphans()
     _title(f"tinfront: nursery {settings['name']}")
 

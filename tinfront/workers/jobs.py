@@ -1,0 +1,255 @@
+"""The queue of one app: exchanges that wait in the front, and jobs that are in the socket or with a worker.
+
+The socket is shared by all workers, which pull from it: the kernel gives the next job to whoever is free. It holds
+few jobs, just enough to hide the way to and fro; the rest wait here, where they can be counted, aged and dropped.
+Nothing is sent twice on suspicion: see ``board.py`` for the way a job is taken back.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from tinfront.workers.board import DOUBT, Board, create_board
+from tinfront.workers.environ import reopen
+from tinfront.workers.frames import BODY_INLINE, JOB_MAX, encode_job
+
+if TYPE_CHECKING:
+    from tinfront.workers.replies import Streamed
+
+LOOK_AHEAD = 3
+"""Jobs that may be in the socket, per slot, besides the one that runs there."""
+
+SOCKET_BUFFER = 1024 * 1024
+UNCLAIMED = 0.1
+"""Seconds after which a job that is in no socket and on no board is in doubt."""
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+_LATER = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS, errno.EMFILE, errno.ENFILE))
+
+Verdict = tuple[int, str, str]
+"""Status, reason and detail of a refusal."""
+
+
+class Job:
+    """An exchange on its way through the queue. Made without a constructor: it costs a call per request.
+
+    :ivar id: of the last time it was sent.
+    :ivar queued: monotonic seconds; ``sent`` likewise, ``revoked`` likewise or 0.0.
+    :ivar deaths: workers that died of it, or at least with it.
+    :ivar verdict: how it is to be refused when it is settled that no worker has it; None: it is sent again.
+    :ivar answering: the answer that has begun, if it comes in pieces.
+    """
+
+    __slots__ = ("answering", "deaths", "exchange", "id", "queued", "revoked", "script_name", "sent", "verdict")
+
+    exchange: Any
+    script_name: str
+    id: int
+    queued: float
+    sent: float
+    revoked: float
+    deaths: int
+    verdict: Verdict | None
+    answering: Streamed | None
+
+
+class JobQueue:
+    """Sends jobs while the look-ahead has room, and takes them back.
+
+    :ivar waiting: jobs not sent yet, oldest first.
+    :ivar pending: job id to job: sent, and not answered to the end.
+    :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
+    :ivar before_settling: called when the claims have been read and before they are judged; takes in every reply
+        that has come.
+    """
+
+    def __init__(self, slots: int, look_ahead: int, clock: Any) -> None:
+        self.waiting: deque[Job] = deque()
+        self.pending: dict[int, Job] = {}
+        self.limit = slots * (1 + look_ahead)
+        self.board_fd = create_board(2 * slots)
+        self.board = Board(self.board_fd)
+        self.before_settling: Callable[[], None] = _nothing
+        self._clock = clock
+        self._last_id = 0
+        self._doubted: list[Job] = []
+        self._timer: Any = None
+        self._sender, self.receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sender.setblocking(False)
+        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+        self._send = self._sender.send
+        # The kernel keeps some of the buffer for itself, and answers EMSGSIZE to what could never fit.
+        self._message_max = min(JOB_MAX, self._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
+
+    def pump(self) -> None:
+        """Send what may be sent now. Called at each turn of the queue; whatever does not fit stays."""
+        waiting, pending = self.waiting, self.pending
+        while waiting and len(pending) < self.limit:
+            job = waiting.popleft()
+            exchange = job.exchange
+            if exchange.finished:
+                continue
+            self._last_id = job_id = self._last_id + 1
+            try:
+                body = exchange.body
+                if body is None:
+                    message = encode_job(job_id, exchange, job.script_name, -1, b"")
+                    if len(message) > self._message_max:
+                        raise OSError(errno.EMSGSIZE, "the job is too large for the queue's socket")
+                    self._send(message)
+                else:
+                    self._send_with_body(job_id, job, body)
+            except BlockingIOError:
+                waiting.appendleft(job)
+                return
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in _LATER:
+                    waiting.appendleft(job)
+                    return
+                _unfit(job, error)
+                continue
+            job.id = job_id
+            job.sent = monotonic()
+            job.revoked = 0.0
+            pending[job_id] = job
+
+    def _send_with_body(self, job_id: int, job: Job, body: Any) -> None:
+        length, data = body.length, None
+        if length <= BODY_INLINE:
+            data = body.data()
+        message = encode_job(job_id, job.exchange, job.script_name, length, data)
+        if len(message) > self._message_max:
+            raise OSError(errno.EMSGSIZE, "the job is too large for the queue's socket")
+        if data is not None:
+            self._send(message)
+            return
+        kept = body.fileno()
+        try:
+            # A worker that opened the descriptor anew could write to what a second worker may have to read.
+            fcntl.fcntl(kept, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError:
+            pass  # a file, or sealed already
+        # Each attempt gets a descriptor of its own: a shared one would share its offset.
+        with open(reopen(kept), "rb", buffering=0) as file:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
+            self._sender.sendmsg([message], [rights])
+
+    def cancel(self, exchange: Any) -> None:
+        """Forget an exchange. If no worker has claimed its job, none will."""
+        for job in self.waiting:
+            if job.exchange is exchange:
+                self.waiting.remove(job)
+                return
+        for job in self.pending.values():
+            if job.exchange is exchange:
+                self.give_up(job)
+                if job.answering is not None:
+                    job.answering.stop()
+                self.pump()
+                return
+
+    def give_up(self, job: Job) -> None:
+        """Nobody wants this sent job's answer any more."""
+        self.pending.pop(job.id, None)
+        self.board.abandon(job.id)
+
+    def doubt(self, job: Job, verdict: Verdict | None = None) -> None:
+        """Take a sent job back, if no worker has it; then refuse it with the verdict, or send it again."""
+        job.verdict = verdict or job.verdict
+        if job.revoked:
+            return
+        self.board.revoke(job.id)
+        job.revoked = monotonic()
+        self._doubted.append(job)
+        if self._timer is None:
+            self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
+
+    def dropped(self, job_id: int) -> bool:
+        """A worker says that it left this job alone because it was revoked; False if it was not."""
+        job = self.pending.get(job_id)
+        if job is None:
+            return True
+        if not job.revoked or job.answering is not None:
+            return False
+        self._return(job)
+        return True
+
+    def doubt_unclaimed(self, now: float) -> None:
+        """Find the jobs that were taken out of the socket and claimed by nobody."""
+        if not self.pending or self.backlog():
+            return
+        claims = self.board.claims()
+        for job_id, job in list(self.pending.items()):
+            if now - job.sent > UNCLAIMED and job_id not in claims and job.answering is None:
+                self.doubt(job)
+
+    def backlog(self) -> int:
+        """Bytes of jobs that no worker has taken out of the socket yet, as the kernel counts them."""
+        answer = fcntl.ioctl(self._sender, termios.TIOCOUTQ, b"\0\0\0\0")
+        return int(struct.unpack("=i", answer)[0])
+
+    def _settle(self) -> None:
+        """Judge the doubted jobs whose revocation every worker must have seen by now."""
+        self._timer = None
+        now = monotonic()
+        due = [job for job in self._doubted if now - job.revoked >= DOUBT]
+        self._doubted = [job for job in self._doubted if now - job.revoked < DOUBT]
+        if self._doubted:
+            self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
+        # First the claims, then the replies: whoever gave up its claim before has sent its reply before.
+        claims = self.board.claims()
+        self.before_settling()
+        for job in reversed(due):
+            if self.pending.get(job.id) is job and job.id not in claims and job.answering is None:
+                self._return(job)
+        self.pump()
+
+    def _return(self, job: Job) -> None:
+        del self.pending[job.id]
+        if job.exchange.finished:
+            return
+        if job.verdict is not None:
+            refuse(job.exchange, job.verdict)
+            return
+        job.exchange.times.retries += 1
+        self.waiting.appendleft(job)
+
+    def close(self) -> None:
+        """Let go of socket and board; idle workers see the end of the queue and exit."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._sender.close()
+        self.receiver.close()
+        self.board.close()
+        os.close(self.board_fd)
+
+
+def refuse(exchange: Any, verdict: Verdict, retry_after: int = 1) -> None:
+    """Answer with an error page; 503 says when to come again."""
+    status, reason, detail = verdict
+    fields = (("Retry-After", str(retry_after)),) if status == 503 else ()
+    exchange.refuse(status, reason, detail, fields)
+
+
+def _unfit(job: Job, error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
+        refuse(job.exchange, (431, "head-too-large", str(error)))
+    elif isinstance(error, OSError):
+        refuse(job.exchange, (500, "job-unsent", str(error)))
+    else:
+        refuse(job.exchange, (400, "bad-request", str(error)))
+
+
+def _nothing() -> None:
+    pass
