@@ -139,7 +139,9 @@ class ICodec(Interface):
     HTTP/1 has one at a time and numbers them, HTTP/2 has many.
     """
 
-    raw_bodies = Attribute("True: a body of known length may bypass send_body, as by sendfile, then ``sent`` is told.")
+    multiplexed = Attribute("True: many streams at once, each with its windows, and reading never stops for one alone.")
+    whole_max = Attribute("Body bytes up to which an answer may leave by ``send_response``.")
+    raw_bodies = Attribute("True while a body may bypass ``send_body``, as by sendfile, but for the last, empty call.")
     closing = Attribute("True: the connection must be closed once the running responses are complete.")
     unread = Attribute("True if the client may still be sending what nobody will read.")
     until_close = Attribute("True while a body goes out that only the end of the connection ends.")
@@ -151,7 +153,8 @@ class ICodec(Interface):
 
         :returns: pairs of stream id and event. An event is a ``RequestHead``; ``bytes`` of a body; ``END`` after the
             last of a request that has a body (a head of length 0 has no END); ``RESET`` if the client gave the stream
-            up; or a ``ProtocolError``, after which nothing more is understood.
+            up; ``WINDOW`` if it takes more of a response's body; a ``Reply`` to be sent; or a ``ProtocolError``,
+            after which nothing more is understood of that stream, or, if that is 0, of the whole connection.
         """
 
     def send_response(stream_id: int, head: ResponseHead, body: bytes) -> bytes:
@@ -163,14 +166,14 @@ class ICodec(Interface):
     def send_body(stream_id: int, data: bytes, end: bool) -> bytes:
         """Body bytes, never more than ``window``; ``end`` with the last, which may be empty."""
 
-    def sent(stream_id: int, count: int, end: bool) -> None:
-        """``count`` body bytes left without ``send_body`` (only where ``raw_bodies``)."""
-
     def window(stream_id: int) -> int:
         """Body bytes that may be sent now; HTTP/1 has no limit and answers a large number."""
 
     def consumed(stream_id: int, count: int) -> bytes:
-        """The exchange has taken ``count`` body bytes: the peer may send as many more."""
+        """The exchange has taken ``count`` body bytes: the peer may send as many more. Asked only if ``multiplexed``.
+
+        What is not taken when a stream ends, the codec counts as taken for the connection.
+        """
 
     def reset(stream_id: int, error: str) -> bytes | None:
         """Give up one stream. None: only closing the connection can tell the peer (HTTP/1)."""

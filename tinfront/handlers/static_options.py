@@ -52,7 +52,7 @@ _types = replace(option.pairs, name="EXTENSION=TYPE, one a line", parse=_extensi
 OPTIONS = (
     Option(
         "static",
-        option.path,
+        option.existing,
         doc="The directory whose files are served. In a prefix route the rest of the path after the prefix is looked "
         "up in it, in an exact or regex route the whole path. It may also be a single file: an exact or regex route "
         "serves it for every path it matches, a prefix route for its prefix only.",

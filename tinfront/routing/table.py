@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinfront.config.model import Route
+from tinfront.http.location import encode_path, encode_query, local, redirection
 from tinfront.http.message import ResponseHead
 from tinfront.http.target import split_host
 
@@ -145,10 +146,7 @@ def _slash_route(route: BoundRoute) -> BoundRoute:
 
 
 def _add_slash(exchange: Any) -> None:
+    """Made of the normalised path, which is the route's own: a target as sent could lead to another host."""
     head = exchange.head
-    location = head.target.partition("?")[0]
-    if not location.startswith("/"):  # absolute form
-        location = exchange.route.pattern[:-1]
-    location += "/" + ("?" + head.query if head.query else "")
-    status = 301 if head.method in ("GET", "HEAD") else 308
-    exchange.respond(ResponseHead(status, [("Location", location)], 0), b"")
+    location = local(encode_path(head.path + "/") + encode_query(head.query))
+    exchange.respond(*redirection(301 if head.method in ("GET", "HEAD") else 308, location))

@@ -18,12 +18,19 @@ class Mark(Enum):
 
     END = "the request body is complete"
     RESET = "the client gave the stream up"
+    WINDOW = "the client takes more of a stream's body, or on stream 0 of any"
 
 
 END = Mark.END
 RESET = Mark.RESET
+WINDOW = Mark.WINDOW
 
-Event: TypeAlias = "RequestHead | bytes | Mark | ProtocolError"
+
+class Reply(bytes):
+    """Bytes that a codec wants to send of its own accord, such as an acknowledgement."""
+
+
+Event: TypeAlias = "RequestHead | bytes | Mark | Reply | ProtocolError"
 Events: TypeAlias = "tuple[tuple[int, Event], ...] | list[tuple[int, Event]]"
 
 

@@ -18,6 +18,9 @@ from tinfront.wire.codec import END, Event, Events, Preamble
 from tinfront.wire.h1_body import ChunkedReader, LengthReader
 from tinfront.wire.h1_head import HeadParser
 
+WHOLE_MAX = 64 * 1024
+"""Bodies of at most so many bytes leave together with their head; larger ones as the client takes them."""
+
 _NOTHING: Events = ()
 _UNLIMITED = 1 << 62
 
@@ -48,6 +51,9 @@ class H1Codec:
         "until_close",
     )
 
+    multiplexed = False
+    whole_max = WHOLE_MAX
+
     def __init__(self, parser: HeadParser, preamble: Preamble, head_max: int) -> None:
         self._parser = parser
         self._preamble = preamble
@@ -76,65 +82,30 @@ class H1Codec:
         """See ``ICodec``."""
         if self._reader is not None:
             return self._receive_body(data)
-        if self._awaiting or self.held:
+        end = data.find(b"\r\n\r\n")
+        if self._awaiting or self.held or end <= 0 or end > self._head_max or data[0] == 13:
             self.held += data
             if self._awaiting:
                 return _NOTHING
-            return self._receive_buffered()
-        end = data.find(b"\r\n\r\n")
-        if end <= 0 or end > self._head_max or data[0] == 13:
-            self.held += data
-            return self._receive_buffered()
-        if end + 4 < len(data):
-            self.held += data[end + 4 :]
-        return self._receive_head(data[:end])
-
-    def _receive_buffered(self) -> Events:
-        """Look for a head in the buffer, from where the last look ended: a trickled head costs no more."""
-        buffer = self.held
-        while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: an empty line before a request is ignored
-            del buffer[:2]
-        if not buffer:
-            return _NOTHING
-        end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
-        if end < 0 or end > self._head_max:
             try:
-                self._check_partial(end)
+                end = self._find_head()
             except ProtocolError as error:
                 return self._give_up([], error)
-            self._searched = len(buffer)
-            return _NOTHING
-        self._searched = 0
-        data = bytes(buffer[:end])
-        del buffer[: end + 4]
-        return self._receive_head(data)
-
-    def _check_partial(self, end: int) -> None:
-        """Refuse at once what no further byte can mend, instead of waiting for the deadline."""
-        buffer = self.held
-        first = buffer[0]
-        if first == 0x16:
-            raise ProtocolError(400, "tls-on-plain-port", "the client speaks TLS on a port for plain HTTP")
-        if not 0x41 <= first <= 0x5A and first != 13:
-            raise ProtocolError(400, "bad-request-line", "the request line is malformed")
-        start = max(0, self._searched - 1)
-        while (at := buffer.find(b"\n", start)) >= 0:
-            if at == 0 or buffer[at - 1] != 13:
-                raise ProtocolError(400, "bare-lf", "a line ends with a bare LF")
-            start = at + 1
-        if end > self._head_max or len(buffer) > self._head_max:
-            if b"\r\n" not in buffer[: self._head_max]:
-                raise ProtocolError(414, "line-too-long", "the request line is too long")
-            raise ProtocolError(431, "head-too-large", f"the head is larger than {self._head_max} bytes")
-
-    def _receive_head(self, data: bytes) -> Events:
+            if end < 0:
+                return _NOTHING
+            data = bytes(self.held[:end])
+            del self.held[: end + 4]
+        elif end + 4 == len(data):
+            data = data[:end]
+        else:
+            self.held += data[end + 4 :]
+            data = data[:end]
         self.stream_id += 1
-        self._head_only = False
+        self._awaiting = True
         try:
             head = self._parser.parse(data)
         except ProtocolError as error:
             return self._give_up([], error)
-        self._awaiting = True
         self._head_only = head.method == "HEAD"
         self._old = head.version == "HTTP/1.0"
         if "connection" in head.fields or self._old:
@@ -148,6 +119,40 @@ class H1Codec:
             events += self._receive_body(data)
         return events
 
+    def _find_head(self) -> int:
+        """Where the head in the buffer ends, or -1. Goes on where the last look ended: a trickled head costs no more.
+
+        :raises ProtocolError: what is there is no head, whatever may come.
+        """
+        buffer = self.held
+        while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: an empty line before a request is ignored
+            del buffer[:2]
+        end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
+        if buffer and (end < 0 or end > self._head_max):
+            self._check_partial()
+            self._searched = len(buffer)
+        else:
+            self._searched = 0
+        return end
+
+    def _check_partial(self) -> None:
+        """Refuse at once what no further byte can mend, instead of waiting for the deadline."""
+        buffer = self.held
+        first = buffer[0]
+        if first == 0x16:
+            raise ProtocolError(400, "tls-on-plain-port", "the client speaks TLS on a port for plain HTTP")
+        if not 0x41 <= first <= 0x5A and buffer != b"\r":
+            raise ProtocolError(400, "bad-request-line", "the request line is malformed")
+        start = max(0, self._searched - 1)
+        while (at := buffer.find(b"\n", start)) >= 0:
+            if at == 0 or buffer[at - 1] != 13:
+                raise ProtocolError(400, "bare-lf", "a line ends with a bare LF")
+            start = at + 1
+        if len(buffer) > self._head_max:
+            if b"\r\n" not in buffer[: self._head_max]:
+                raise ProtocolError(414, "line-too-long", "the request line is too long")
+            raise ProtocolError(431, "head-too-large", f"the head is larger than {self._head_max} bytes")
+
     def _receive_body(self, data: bytes) -> Events:
         pieces: list[bytes] = []
         stream_id = self.stream_id
@@ -158,10 +163,12 @@ class H1Codec:
         try:
             position, complete = self._reader.feed(source, 0, pieces)
         except ProtocolError as error:
-            return self._give_up([(stream_id, piece) for piece in pieces], error)
+            return self._give_up([], error)
         if position < len(source):
             self.held += source[position:]
-        events: list[tuple[int, Event]] = [(stream_id, piece) for piece in pieces]
+        events: list[tuple[int, Event]] = []
+        if pieces:
+            events.append((stream_id, pieces[0] if len(pieces) == 1 else b"".join(pieces)))
         if complete:
             self._reader = None
             events.append((stream_id, END))
@@ -169,6 +176,8 @@ class H1Codec:
 
     def _give_up(self, events: list[tuple[int, Event]], error: ProtocolError) -> Events:
         """Nothing behind a framing error is understood, and nothing of it is answered."""
+        if not self._awaiting:  # it never came to a head
+            self.stream_id += 1
         self._reader = None
         self._lost_track = self._awaiting = self.closing = True
         self.held.clear()
@@ -191,6 +200,7 @@ class H1Codec:
         preamble = self._preamble[head.status] if head.reason is None else self._line(head)
         if self._head_only or head.status in (204, 304):
             body = b""
+        self._head_only = False
         self._awaiting = self.closing  # behind a closing answer nothing is read any more
         if self.closing:
             return b"%b%bConnection: close\r\n\r\n%b" % (preamble, block, body)
@@ -204,9 +214,9 @@ class H1Codec:
             return b"%b%b\r\n" % (self._line(head), field_block(head))
         if end or self._head_only:
             return self.send_response(stream_id, head, b"")
+        line, block, framing = self._line(head), head.block or field_block(head), b""
         if self._reader is not None:
             self.closing = True
-        framing = b""
         self._chunked = head.length is None and not self._old
         self.raw_bodies = not self._chunked
         if self._chunked:
@@ -217,7 +227,7 @@ class H1Codec:
             framing += b"Connection: close\r\n"
         elif self._old:
             framing += b"Connection: keep-alive\r\n"
-        return b"%b%b%b\r\n" % (self._line(head), head.block or field_block(head), framing)
+        return b"%b%b%b\r\n" % (line, block, framing)
 
     def _line(self, head: ResponseHead) -> bytes:
         if head.reason is None:
@@ -232,19 +242,12 @@ class H1Codec:
             if end:
                 data += b"0\r\n\r\n"
         if end:
-            self._finish()
+            self._chunked = self.raw_bodies = self.until_close = False
+            if self._reader is not None:
+                self.closing = True
+            self._awaiting = self.closing
         return data
 
-    def sent(self, stream_id: int, count: int, end: bool) -> None:
-        """See ``ICodec``."""
-        if end:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._chunked = self.raw_bodies = self.until_close = False
-        if self._reader is not None:
-            self.closing = True
-        self._awaiting = self.closing
 
     def window(self, stream_id: int) -> int:
         """See ``ICodec``: no limit but the transport's."""
