@@ -110,8 +110,11 @@ def test_missing(tree, path):
     assert ask(make_handler(tree), path).refusal[:2] == (404, "not-found")
 
 
-def test_a_missing_root(tmp_path):
-    assert ask(make_handler(tmp_path / "none")).refusal[:2] == (404, "not-found")
+def test_a_root_that_goes_away(tmp_path):
+    (tmp_path / "none").mkdir()
+    handler = make_handler(tmp_path / "none")
+    (tmp_path / "none").rmdir()
+    assert ask(handler).refusal[:2] == (404, "not-found")
 
 
 def test_a_link_that_leaves_looks_like_nothing(tree):
