@@ -43,6 +43,7 @@ def argument(environ, name, default=""):
 def wait_at_gate(environ):
     """Stay here until the test lets us go."""
     with socket.create_connection(("127.0.0.1", int(argument(environ, "gate")))) as door:
+        door.sendall(b"%d\n" % os.getpid())
         door.recv(1)
 
 

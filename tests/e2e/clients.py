@@ -94,26 +94,39 @@ class Wire:
         return bytes(data)
 
 
+class Held(NamedTuple):
+    """A request that waits inside the app.
+
+    :ivar pid: of its process.
+    """
+
+    door: socket.socket
+    pid: int
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.door.sendall(b"!")
+
+
 class Gate:
     """Where requests to ``…?gate=PORT`` wait inside the app."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(PATIENCE)
-        self._held: list[socket.socket] = []
+        self._held: list[Held] = []
         self.port = self._listener.getsockname()[1]
 
-    def catch(self) -> socket.socket:
+    def catch(self) -> Held:
         """Wait until a request has come to the gate."""
-        held, _ = self._listener.accept()
+        door, _ = self._listener.accept()
+        door.settimeout(PATIENCE)
+        held = Held(door, int(door.makefile("rb").readline()))
         self._held.append(held)
         return held
 
-    def release(self, held: socket.socket) -> None:
-        """Let it go on."""
-        held.sendall(b"!")
-
     def close(self) -> None:
         """Nobody waits any more."""
-        for each in (*self._held, self._listener):
-            each.close()
+        for held in self._held:
+            held.door.close()
+        self._listener.close()

@@ -174,7 +174,7 @@ def test_events_arrive_as_they_are_yielded(client: requests.Session, url: str, g
     with client.get(f"{url}/events?gate={gate.port}", stream=True) as answer:
         pieces = answer.iter_content(None)
         assert next(pieces) == b"data: first\n\n"  # while the app holds the second back
-        gate.release(gate.catch())
+        gate.catch().release()
         assert b"".join(pieces) == b"data: second\n\n"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from tests.e2e.clients import curl
 from tests.e2e.server import APPS, Server
 
 INI = f"""
@@ -76,8 +77,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator
     ],
 )
 def test_the_route_of_a_path(server: Server, path: str, route: str) -> None:
-    from tests.e2e.clients import curl
-
     assert curl("--path-as-is", server.url + path).stdout.decode().strip() == route
 
 

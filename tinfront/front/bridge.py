@@ -98,9 +98,10 @@ class BridgeLink(Protocol):
             self._roll.fail(getattr(self.connection, "peer", "a client"), reason.value)
             self._roll.leave()
             return
-        bridge.lose()
-        ordinary = reason.check(ConnectionDone, ConnectionAborted)
+        # a client that does not answer our goodbye on TLS has not lost anything
+        ordinary = bridge.is_closing() or reason.check(ConnectionDone, ConnectionAborted)
         error = None if ordinary or not isinstance(reason.value, Exception) else reason.value
+        bridge.lose()
         try:
             self.connection.connection_lost(error)
         except Exception:  # noqa: BLE001 - logged; the socket is closed all the same
@@ -113,6 +114,14 @@ class BridgeLink(Protocol):
     def hold(self, receive: Callable[[bytes], None] | None) -> None:
         """Deliver to ``receive`` what comes in; None: to the connection again."""
         self.dataReceived = receive or self.connection.data_received  # type: ignore[method-assign,assignment]
+
+    def buffered(self) -> int:
+        """See ``roll.Link``."""
+        return self._bridge.get_write_buffer_size() if self._bridge is not None else 0
+
+    def part(self) -> None:
+        """A TLS transport begins to close."""
+        self._roll.part(self)
 
     def abort(self) -> None:
         """Close now, be it in the middle of the handshake."""

@@ -127,6 +127,7 @@ class BridgeTransport:
             self._held.clear()
             self._transport.unregisterProducer()  # or Twisted would wait for it to finish
             self._transport.loseConnection()
+            self._link.part()
 
     def abort(self) -> None:
         """See ``ITransport``."""

@@ -27,9 +27,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front.outbox import Outbox
+from tinfront.front.outbox import Outbox, change
 from tinfront.front.spool import Spool
-from tinfront.http.message import Answer, Body, RequestHead, ResponseHead
+from tinfront.http.message import Answer, Body, FileSlice, RequestHead, ResponseHead
 from tinfront.interfaces import IExchange
 from tinfront.routing.table import BoundRoute, SiteTable
 
@@ -40,9 +40,6 @@ HEAD, BODY, HANDLING, SENDING, DONE, ABORTED = range(6)
 
 CONTINUE = ResponseHead(100, [])
 
-ONE_WRITE_MAX = 64 * 1024
-"""Bodies of at most so many bytes leave together with their head; larger ones as the client takes them."""
-
 _number = count(1).__next__
 _boot = secrets.token_hex(4)
 
@@ -52,8 +49,9 @@ class Exchange:
     """See ``IExchange``; what is not there is for the connection.
 
     :ivar sent: bytes of the response's body that were handed to the transport.
-    :ivar status: of the response; 499 if the client left before there was one, 0 before.
+    :ivar status: of the response; 499 if it ended before there was one; 0 before.
     :ivar reason: the reason code of a refused or cut answer, or "".
+    :ivar received: monotonic seconds at which the body was complete; before, when its first byte was awaited.
     """
 
     __slots__ = (
@@ -114,13 +112,20 @@ class Exchange:
         """See ``IExchange``."""
         return self.state >= DONE
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether the client still has to send some of the request."""
+        if self.state == HEAD:
+            return self.head.length != 0 and (not self._early or self._early[-1] is not None)
+        return self.state == BODY
+
     # --- HEAD
 
     def open(self) -> None:
         """The head is there: find out who answers."""
         head = self.head
         try:
-            site = self.connection.terms.table.site_for(head.authority)
+            site = self.connection.terms.table.by_authority[head.authority]
         except ProtocolError as error:
             self.refuse(error.status, error.reason, error.detail)
             return
@@ -133,19 +138,17 @@ class Exchange:
         self.site = site
         self.route = route = site.find(head.path)
         if route is None:
-            self._no_route(head)
+            _no_route(self)
         elif route.request_filters:
             self._ask(iter(route.request_filters))
         elif head.length == 0:
-            self._handle(route)
+            self.state = HANDLING
+            try:
+                route.handle(self)
+            except Exception:  # noqa: BLE001 - one broken handler must not cost other requests anything
+                self.broken()
         else:
             self._admit(route)
-
-    def _no_route(self, head: RequestHead) -> None:
-        if head.path == "*":  # OPTIONS *: the server is there (RFC 9110 section 9.3.7)
-            self.respond(ResponseHead(204, []), b"")
-        else:
-            self.refuse(404, "no-route", f"no route for {head.path!r}")
 
     def _ask(self, filters: Iterator[Any]) -> None:
         """Ask the request filters in turn; the first answer wins. A Deferred is waited for, then the rest is asked."""
@@ -153,13 +156,13 @@ class Exchange:
             for on_request in filters:
                 answer = on_request(self)
                 if isinstance(answer, Deferred):
-                    answer.addCallback(self._asked, filters).addErrback(self._broken)
+                    answer.addCallback(self._asked, filters).addErrback(self.broken)
                     return
                 if answer is not None or self.state != HEAD:
                     self._asked(answer, filters)
                     return
         except Exception:  # noqa: BLE001 - a plugin's error must not cost the connection its other requests
-            self._broken(Failure())
+            self.broken()
             return
         self._admit(self.route)
 
@@ -179,22 +182,20 @@ class Exchange:
             self._handle(route)
             return
         if length is not None and length > route.body_limit:
-            self._too_large(route)
+            _too_large(self, route)
             return
-        terms = self.connection.terms
+        connection = self.connection
+        terms = connection.terms
         self.body = Spool(terms.budget, route.body_limit, terms.memory_max)
         self.state = BODY
-        if self.head.expects_continue:
-            self.connection.write(self.connection.codec.send_head(self.stream_id, CONTINUE, False))
+        self.received = monotonic()
         early, self._early = self._early, None
         if early is not None:
-            self.connection.hold_reading(False)
+            connection.hold_body(False)
             for data in early:
                 self.seal() if data is None else self.receive(data)
-
-    def _too_large(self, route: BoundRoute) -> None:
-        limit = route.body_limit
-        self.refuse(413, "body-too-large", f"the body is larger than body_limit = {limit} of {_name(route)}")
+        elif self.head.expects_continue:
+            connection.write(connection.codec.send_head(self.stream_id, CONTINUE, False))
 
     # --- BODY
 
@@ -206,9 +207,13 @@ class Exchange:
                 self.body.feed(data)
             except ProtocolError as error:
                 if error.status == 413 and self.route is not None:
-                    self._too_large(self.route)
+                    _too_large(self, self.route)
                 else:
                     self.refuse(error.status, error.reason, error.detail)
+                return
+            connection = self.connection
+            if connection.codec.multiplexed:
+                connection.reply(connection.codec.consumed(self.stream_id, len(data)))
         elif self.state == HEAD:  # a filter is still waiting
             self._wait(data)
 
@@ -216,7 +221,7 @@ class Exchange:
         """Keep what was already on its way, and let no more come. None stands for the end."""
         if self._early is None:
             self._early = []
-            self.connection.hold_reading(True)
+            self.connection.hold_body(True)
         self._early.append(data)
 
     def seal(self) -> None:
@@ -235,70 +240,80 @@ class Exchange:
         try:
             route.handle(self)
         except Exception:  # noqa: BLE001 - one broken handler must not cost other requests anything
-            self._broken(Failure())
+            self.broken()
 
     # --- SENDING
 
     def respond(self, head: ResponseHead, body: Body) -> None:
         """See ``IExchange``."""
         if self.state > HANDLING:
+            _discard(body)
             return
         self.state = SENDING
         self.answered = monotonic()
         connection = self.connection
-        route = self.route
-        if route is not None and route.response_filters:
-            try:
-                head, transforms = self._filter(route, head)
-            except Exception:  # noqa: BLE001 - a plugin's error
-                self._broken(Failure())
+        codec = connection.codec
+        transforms: list[Any] = []
+        try:
+            if self.route is not None and self.route.response_filters:
+                head, body, transforms = self._filter(self.route, head, body)
+            if type(body) is bytes and not transforms and (length := len(body)) <= codec.whole_max:
+                if head.length != length or self.head.method == "HEAD":
+                    head, body = self._fit(head, body)
+                data = codec.send_response(self.stream_id, head, body)
+                self.status = head.status
+                self.sent = len(body)
+                self.state = DONE
+                connection.write(data)
+            else:
+                self._outbox = outbox = Outbox(self, transforms)
+                outbox.open(head, body)
                 return
-            if transforms:
-                self._send_slowly(head, body, transforms)
-                return
-        self.status = head.status
-        if type(body) is bytes and len(body) <= ONE_WRITE_MAX:
-            if head.length is None or (body and head.length != len(body)):
-                head = head.copy()
-                head.length = len(body)
-            connection.write(connection.codec.send_response(self.stream_id, head, body))
-            self.sent = len(body)
-            self.finish()
-        else:
-            self._send_slowly(head, body, [])
+        except Exception:  # noqa: BLE001 - a plugin's error, or a head that cannot be sent
+            if not self.status:
+                _discard(body)
+            self.broken()
+            return
+        self.finish()
 
-    def _filter(self, route: BoundRoute, head: ResponseHead) -> tuple[ResponseHead, list[Any]]:
+    def _filter(self, route: BoundRoute, head: ResponseHead, body: Body) -> tuple[ResponseHead, Body, list[Any]]:
         """Ask each response filter once; only those that return a transform touch the body."""
         if head.block is not None:
             head = head.copy()
-        transforms = []
-        for on_response in route.response_filters:
-            transform = on_response(self, head)
-            if transform is not None:
-                transforms.append(transform)
-        return head, transforms
+        transforms = [transform for ask in route.response_filters if (transform := ask(self, head)) is not None]
+        if transforms:
+            head.length = None
+            if type(body) is bytes and not self._bodiless(head):  # known whole: its new length will be known, too
+                return head, change(transforms, body, True), []
+        return head, body, transforms
 
-    def _send_slowly(self, head: ResponseHead, body: Body, transforms: list[Any]) -> None:
-        """The body is large, a file, a stream, or changed on its way: it leaves as the client takes it."""
-        self.status = head.status
-        self._outbox = outbox = Outbox(self, transforms)
-        outbox.open(head, body)
+    def _fit(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, bytes]:
+        """Make length and body agree; where no body is sent, the length may speak of the one that a GET would get."""
+        bodiless = self._bodiless(head)
+        if (bodiless and head.length is None and body) or (not bodiless and head.length != len(body)):
+            head = head.copy()
+            head.length = len(body)
+        return head, b"" if bodiless else body
+
+    def _bodiless(self, head: ResponseHead) -> bool:
+        return self.head.method == "HEAD" or head.status in (204, 304)
 
     # --- DONE
 
     def finish(self) -> None:
-        """The last byte is with the transport. Called by ``respond`` and by the outbox."""
-        self.state = DONE
-        self._end()
-
-    def _end(self) -> None:
+        """The last byte is with the transport, or none will be. Called once, by ``respond``, the outbox and below."""
+        if self.state != ABORTED:
+            self.state = DONE
         self.ended = monotonic()
         if self.body is not None:
             self.body.close()
         self._outbox = self.when_gone = None
         connection = self.connection
         for on_finish in connection.terms.observers if self.route is None else self.route.observers:
-            on_finish(self)
+            try:
+                on_finish(self)
+            except Exception:  # noqa: BLE001 - a plugin's error
+                self._log_failure(Failure())
         connection.finished(self)
 
     # --- when it does not go well
@@ -309,7 +324,7 @@ class Exchange:
             self.abort(reason, detail)
             return
         self.reason = reason
-        self._report(status, detail)
+        _report(self, status, detail)
         head, body = self.connection.terms.pages.make(self, status, reason)
         head.fields.extend(fields)
         self.respond(head, body)
@@ -319,10 +334,11 @@ class Exchange:
         if self.state >= DONE:
             return
         self.reason = reason
-        self._report(self.status or 499, detail)
+        self.status = self.status or 499
+        _report(self, self.status, detail)
         self._drop()
         self.connection.cut(self.stream_id)
-        self._end()
+        self.finish()
 
     def leave(self) -> None:
         """The client has left."""
@@ -330,38 +346,69 @@ class Exchange:
             return
         self.reason = self.reason or "client-gone"
         self.status = self.status or 499
+        unanswered = self.state <= HANDLING
         self._drop()
-        self._end()
+        if unanswered and self.when_gone is not None:
+            try:
+                self.when_gone(self)
+            except Exception:  # noqa: BLE001 - a handler's error must not keep the others from hearing of it
+                self._log_failure(Failure())
+        self.finish()
 
     def _drop(self) -> None:
-        """Let go of whoever still works for this exchange."""
+        """Let go of whoever still sends for this exchange."""
         self.state = ABORTED
         if self._outbox is not None:
-            self._outbox.stop()
-        if self.when_gone is not None:
-            self.when_gone(self)
+            try:
+                self._outbox.stop()
+            except Exception:  # noqa: BLE001 - a producer's error
+                self._log_failure(Failure())
 
-    def _broken(self, failure: Failure) -> None:
-        """A plugin or handler raised."""
-        self.connection.terms.log.failure("request {id}: a handler or filter failed", failure, id=self.request_id)
-        if self.state == SENDING and self.status == 0:  # a response filter failed: without it, then
-            self.route, self.state = None, HANDLING
-        self.refuse(500, "internal-error")
+    def broken(self, failure: Failure | None = None) -> None:
+        """A plugin or handler raised, now or earlier."""
+        self._log_failure(failure or Failure())
+        if self.state == SENDING and not self.status:
+            # Nothing has been sent. A response filter failed, or the head cannot be put into bytes: without both, then.
+            self.reason = "internal-error"
+            head, body = self.connection.terms.pages.make(self, 500, self.reason)
+            self._outbox = outbox = Outbox(self, [])
+            outbox.open(head, body)
+        else:
+            self.refuse(500, "internal-error")
 
-    def _report(self, status: int, detail: str) -> None:
-        """One line that says why; the access log only has the code."""
+    def _log_failure(self, failure: Failure) -> None:
         log = self.connection.terms.log
-        (log.debug if status in (404, 405) else log.info)(
-            '{peer} "{method} {target}" {status} {reason}: {detail} [{id}]',
-            peer=self.peer[0] or "unix:",
-            method=self.head.method,
-            target=self.head.target,
-            status=status,
-            reason=self.reason,
-            detail=detail or "-",
-            id=self.request_id,
-        )
+        log.failure("request {id}: a handler or filter failed", failure, id=self.request_id)
 
 
-def _name(route: BoundRoute) -> str:
-    return f"[route:{route.model.site} {route.pattern}]"
+def _no_route(exchange: Exchange) -> None:
+    if exchange.head.path == "*":  # OPTIONS *: the server is there (RFC 9110 section 9.3.7)
+        exchange.respond(ResponseHead(204, []), b"")
+    else:
+        exchange.refuse(404, "no-route", f"no route for {exchange.head.path!r}")
+
+
+def _too_large(exchange: Exchange, route: BoundRoute) -> None:
+    where = f"body_limit = {route.body_limit} of [route:{route.model.site} {route.pattern}]"
+    exchange.refuse(413, "body-too-large", f"the body is larger than {where}")
+
+
+def _discard(body: Body) -> None:
+    """Nobody will send this body: whoever makes it may stop."""
+    if not isinstance(body, (bytes, FileSlice, list)):
+        body.stop()
+
+
+def _report(exchange: Exchange, status: int, detail: str) -> None:
+    """One line that says why; the access log only has the code."""
+    log = exchange.connection.terms.log
+    (log.debug if status in (404, 405) else log.info)(
+        '{peer} "{method} {target}" {status} {reason}: {detail} [{id}]',
+        peer=exchange.peer[0] or "unix:",
+        method=exchange.head.method,
+        target=exchange.head.target,
+        status=status,
+        reason=exchange.reason,
+        detail=detail or "-",
+        id=exchange.request_id,
+    )

@@ -74,7 +74,7 @@ class Listener(Service):
     ) -> None:
         """:param build_connection: called for each client; on TLS before its handshake, so it should be cheap."""
         self.model = model
-        self.roll = Roll(ground.capacity, model.limits.handshake_timeout)
+        self.roll = Roll(ground.capacity, model.limits)
         self._build = build_connection
         self._ground = ground
         self._doors: list[Door] = []

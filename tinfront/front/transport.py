@@ -10,19 +10,27 @@ calls ``eof_received`` and closes the transport whatever it returns; a mere end 
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from tinfront.config.model import Limits
 from tinfront.front.roll import Roll
 from tinfront.front.tls import Certificates
-from tinfront.interfaces import IConnection
+from tinfront.interfaces import IConnection, ITransport
 
 log = Logger(namespace="tinfront.listen")
+
+HIGH_WATER = 64 * 1024
+"""Bytes buffered by TLS above which a connection is paused; a loop's default is eight times that."""
+
+_UNTIL_SWEPT = 86400.0  # the roll ends a shutdown that lasts too long, as it knows whether bytes still move
 
 
 class LoopLink:
@@ -45,8 +53,9 @@ class LoopLink:
 
     def connection_made(self, transport: Any) -> None:
         """See ``IConnection``."""
+        if self._roll.pending.pop(self, None) is not None:
+            transport = TlsTransport(self, transport)
         self.transport = transport
-        self._roll.pending.pop(self, None)
         self._roll.made(self)
         try:
             self.connection.connection_made(transport)
@@ -55,10 +64,9 @@ class LoopLink:
             transport.abort()
 
     def eof_received(self) -> bool:
-        """See ``IConnection``."""
+        """See ``IConnection``. On TLS True would have no effect but a warning in the log."""
         keep = self.connection.eof_received()
-        # On TLS True has no effect but a warning in the log.
-        return keep and self.transport.get_extra_info("ssl_object") is None
+        return keep and not isinstance(self.transport, TlsTransport)
 
     def pause_writing(self) -> None:
         """See ``IConnection``."""
@@ -77,12 +85,114 @@ class LoopLink:
         finally:
             self._roll.lost(self)
 
+    def buffered(self) -> int:
+        """See ``roll.Link``."""
+        size: int = self.transport.get_write_buffer_size()
+        return size
+
+    def part(self) -> None:
+        """The TLS transport begins to close."""
+        self._roll.part(self)
+
     def abort(self) -> None:
         """Close now, be it in the middle of the handshake."""
         if self.transport is not None:
             self.transport.abort()
         elif self.task is not None:
             self.task.cancel()
+
+
+@implementer(ITransport)
+class TlsTransport:
+    """A loop's TLS transport, corrected where it does not keep what ``ITransport`` says.
+
+    It does not count what lies in the buffer of the transport below it, so a slow client would pass for one that has
+    taken everything. ``write`` is the loop's own.
+    """
+
+    __slots__ = ("_below", "_link", "_tls", "write")
+
+    def __init__(self, link: LoopLink, transport: Any) -> None:
+        self._link = link
+        self._tls = transport
+        self._below: Any = None
+        self.write = transport.write
+        transport.set_write_buffer_limits(HIGH_WATER)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """See ``ITransport``."""
+        self._tls.writelines(pieces)
+
+    def get_write_buffer_size(self) -> int:
+        """See ``ITransport``."""
+        if self._below is None:
+            self._below = _transport_below(self._tls)
+        size: int = self._tls.get_write_buffer_size() + self._below.get_write_buffer_size()
+        return size
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See ``ITransport``. What the transport below buffers, up to 64 KiB, is not counted here."""
+        self._tls.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        """See ``ITransport``."""
+        self._tls.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See ``ITransport``."""
+        self._tls.resume_reading()
+
+    def can_write_eof(self) -> bool:
+        """See ``ITransport``."""
+        return False
+
+    def write_eof(self) -> None:
+        """See ``ITransport``.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """See ``ITransport``."""
+        if not self._tls.is_closing():
+            self._tls.close()
+            self._link.part()
+
+    def abort(self) -> None:
+        """See ``ITransport``."""
+        self._tls.abort()
+
+    def is_closing(self) -> bool:
+        """See ``ITransport``."""
+        closing: bool = self._tls.is_closing()
+        return closing
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See ``ITransport``."""
+        return default if name == "socket" else self._tls.get_extra_info(name, default)
+
+
+class _Nothing:
+    """Stands for the transport below when the connection is lost."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def _transport_below(transport: Any) -> Any:
+    """The transport that a TLS transport writes to. asyncio has an attribute; of uvloop only the collector knows."""
+    protocol = transport.get_extra_info("uvloop.sslproto")
+    if protocol is None:
+        return transport._ssl_protocol._transport or _Nothing()
+    return next(
+        (
+            found
+            for found in gc.get_referents(protocol)
+            if found is not transport and hasattr(found, "get_write_buffer_size")
+        ),
+        _Nothing(),
+    )
 
 
 class LoopOpener:
@@ -106,7 +216,7 @@ class LoopOpener:
             settings = {
                 "ssl": self._certificates.context,
                 "ssl_handshake_timeout": self._limits.handshake_timeout,
-                "ssl_shutdown_timeout": self._limits.linger_timeout,
+                "ssl_shutdown_timeout": _UNTIL_SWEPT,
             }
             roll.pending[link] = time.monotonic()
         protocol: Any = link  # any object with the callbacks will do

@@ -82,11 +82,12 @@ class H1Codec:
         """See ``ICodec``."""
         if self._reader is not None:
             return self._receive_body(data)
-        end = data.find(b"\r\n\r\n")
-        if self._awaiting or self.held or end <= 0 or end > self._head_max or data[0] == 13:
+        if self._awaiting:
             self.held += data
-            if self._awaiting:
-                return _NOTHING
+            return _NOTHING
+        end = data.find(b"\r\n\r\n")
+        if self.held or end <= 0 or end > self._head_max or data[0] == 13:
+            self.held += data
             try:
                 end = self._find_head()
             except ProtocolError as error:

@@ -107,7 +107,34 @@ class WorkerProcess:
         self._crew.kill(self, f"it sent {why}")
 
     def on_lost(self) -> None:
-        """It has closed a reply stream. It ends, or it is no use."""
+        """It has closed a reply stream: it ends, or it is of no use."""
+        self.leaving = True
         if not self.deadline:
             self.deadline = monotonic() + LINGER
-        self._crew.on_lost(self)
+
+
+class Crew:
+    """Keeps ``app.workers`` workers running.
+
+    :ivar seats: the workers by seat. There are twice as many seats as workers, so that a new one can come while an
+        old one finishes.
+    :ivar trouble: why the app cannot be started, or "".
+    :ivar pool: is told: ``on_ready()``, ``on_trouble()``, ``on_gone(worker, reason, oom)``.
+    """
+
+    def __init__(self, app: App, keeper: Any, watcher: Any, log: Logger, pool: Any) -> None:
+        self.pool = pool
+        self.seats: list[WorkerProcess | None] = [None] * (2 * app.workers)
+        self.trouble = ""
+        self._app = app
+        self._keeper = keeper
+        self._watcher = watcher
+        self._log = log
+        self._preload = app.preload
+        self._nurse: Nurse | None = None
+        self._dying: list[Nurse] = []
+        self._stopping = False
+        self._failures = 0
+        self._boot_deadline = 0.0
+        self._next_start = 0.0
+        self._oom_kills = _oom_kills()
