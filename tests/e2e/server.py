@@ -105,8 +105,7 @@ class Server:
         """:param command: instead of the usual one for ``ini``; what follows ``tinfront``."""
         self.directory = directory
         self.file = directory / "site.ini"
-        if ini:
-            self.file.write_text(ini)
+        self.file.write_text(ini)
         self.fast = transport == FAST
         self._command = [str(BIN / "tinfront"), *command] if command else command_for(self.file, transport)
         self._env = environment(env)
@@ -223,11 +222,10 @@ def environment(more: dict[str, str] | None = None) -> dict[str, str]:
     return keep | (more or {})
 
 
-def tinfront(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def tinfront(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(
-        [BIN / "tinfront", *arguments], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [BIN / "tinfront", *arguments]
+    return subprocess.run(command, env=environment(env), capture_output=True, text=True, timeout=60, check=False)
 
 
 def group(number: int) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.apps.corners import BLOCK
 from tests.e2e.clients import Gate, Wire
 from tests.e2e.server import APPS, TRANSPORTS, Server, eventually
 
@@ -67,8 +68,6 @@ def test_a_running_request_is_finished(
 
 @pytest.mark.parametrize("mode", ["prefork", "threads"])
 def test_a_long_download_is_finished(tmp_path: Path, transport: str, mode: str) -> None:
-    from tests.apps.corners import BLOCK
-
     with Server(tmp_path, ini(mode), transport) as server, Wire(server.url, receive_buffer=32 * 1024) as wire:
         wire.get("/download?blocks=160&told=yes")
         wire.head()

@@ -9,14 +9,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.rig import Rig, dial, port_of, read_all, talk
-from twisted.internet.endpoints import TCP4ServerEndpoint
 
+from tests.rig import Rig, dial, port_of, read_all, talk
 from tinfront.config.model import Address, Limits
 from tinfront.errors import ConfigError
 from tinfront.front.listener import CannotListen
-from tinfront.front.roll import Capacity
-from tinfront.keeper import LocalKeeper
 
 LOCAL = Address("tcp", "127.0.0.1", 0)
 
@@ -379,6 +376,8 @@ def _read_or_reset(sock):
 def _run_in_child(code):
     root = Path(__file__).parents[2]
     program = "from tests.rig import Rig, dial\n" + textwrap.dedent(code)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=root, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=root, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()

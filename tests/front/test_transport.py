@@ -5,9 +5,9 @@ import socket
 import struct
 
 import pytest
-from tests.rig import Rig, port_of, read_all, talk
 from zope.interface.verify import verifyObject
 
+from tests.rig import Rig, port_of, read_all, talk
 from tinfront.config.model import Address
 from tinfront.interfaces import ITransport
 

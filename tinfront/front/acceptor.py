@@ -96,7 +96,7 @@ class Acceptor:
             return
         self._pause()
         self._open = False
-        for _ in range(0, backlog + BATCH, BATCH):
+        for _ in range(0, backlog + 1, BATCH):
             if not self._accept_some():
                 break
         self.socket.close()

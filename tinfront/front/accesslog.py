@@ -144,7 +144,7 @@ class AccessLog:
         over, self._over = self._over, []
         moments, line = self._moments, self._line
         moments.set(time.time(), time.monotonic())
-        data = "".join([line(exchange, moments) for exchange in over]).encode("latin-1")
+        data = "".join([line(exchange, moments) for exchange in over]).encode("latin-1", "backslashreplace")
         if not self._writer.put(data):
             self.dropped += len(over)
 

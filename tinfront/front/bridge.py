@@ -51,6 +51,7 @@ class BridgeLink(Protocol):
     def __init__(self, reactor: Any, connection: IConnection, roll: Roll, secure: bool) -> None:
         self.connection = connection
         self.told = False
+        self._ended = False
         self._reactor = reactor
         self._roll = roll
         self._secure = secure
@@ -84,7 +85,10 @@ class BridgeLink(Protocol):
 
     def readConnectionLost(self) -> None:
         """See ``IHalfCloseableProtocol``: the client has shut its side."""
-        if self._bridge is not None and not self.connection.eof_received():
+        if self._bridge is None or self._ended:
+            return  # a reactor that is told to read on comes to the same end again
+        self._ended = True
+        if not self.connection.eof_received():
             self._bridge.close()
 
     def writeConnectionLost(self) -> None:

@@ -7,7 +7,6 @@ close is one that lets the client read the answer first.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -17,11 +16,12 @@ from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
 from tinfront.front import patience
+from tinfront.front.bypass import Bypass
 from tinfront.front.exchange import Exchange
 from tinfront.front.terms import Terms
-from tinfront.http.message import FileSlice, RequestHead
+from tinfront.http.message import RequestHead
 from tinfront.interfaces import IConnection
-from tinfront.wire.codec import END, RESET
+from tinfront.wire.codec import END, RESET, WINDOW, Reply
 from tinfront.wire.h1 import H1Codec
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 HELD_MAX = 64 * 1024
 """Bytes of requests that may be pipelined behind one that is being answered; then reading pauses."""
 
-SEND_FILE_MAX = 1024 * 1024
-"""Bytes of a file that are sent before other connections get their turn."""
+_ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+"""For a method that is refused before a resource could say what it allows (RFC 9110 section 15.5.6)."""
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
@@ -56,7 +56,8 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
-        "_descriptor",
+        "_bypass",
+        "_ended",
         "_lost",
         "_reading_held",
         "_receiving",
@@ -85,11 +86,11 @@ class Connection:
         self.local = arrival.local
         self.secure = arrival.secure
         self.certificate: object = None
-        self.codec = H1Codec(terms.parser, terms.preamble, terms.limits.head)
+        self.codec: Any = H1Codec(terms.parser, terms.preamble, terms.limits.head)
         self.exchanges: dict[int, Exchange] = {}
         self.outboxes: dict[int, Outbox] = {}
         self.transport: Any = None
-        self.write: Callable[[bytes], object] = _not_connected
+        self.write: Callable[[bytes], object] = _nowhere
         self.writable = True
         self.lingering = False
         limits = terms.limits
@@ -98,9 +99,10 @@ class Connection:
         self.old_age = self.patience.born + limits.keepalive_time + limits.keepalive_timeout
         self.count = 0
         self.count_max = limits.keepalive_requests
-        self._descriptor = -1
+        self._bypass: Bypass | None = None
         self._receiving = False
         self._reading_held = False
+        self._ended = False  # the client sends no more
         self._lost = False
 
     # --- from the transport
@@ -111,6 +113,8 @@ class Connection:
         self.write = transport.write
         if self.secure:
             self.certificate = self.terms.certificate_of(transport)
+        if self.terms.codec_for is not None:
+            self.codec = self.terms.codec_for(transport) or self.codec
 
     def data_received(self, data: bytes) -> None:
         """See ``IConnection``."""
@@ -130,14 +134,16 @@ class Connection:
                     exchange.open()
                 else:
                     self._more(stream_id, event)
-            if not codec.held or self.exchanges or self.lingering or not self.writable:
+            if not codec.held or self.exchanges or self.lingering or not self.writable or self._lost:
                 break
             events = codec.receive(b"")
         self._receiving = False
         if self.exchanges:
             self.deadline = patience.WATCHED
-            if len(codec.held) > HELD_MAX:
+            if len(codec.held) > HELD_MAX or (codec.multiplexed and not self.writable):
                 self.hold_reading(True)
+            if self._lost:  # in the midst of it: what was opened since has no client
+                self._leave_all()
         elif not self.writable:
             self.hold_reading(True)
         elif codec.held:
@@ -147,31 +153,46 @@ class Connection:
         """Anything but a head."""
         exchange = self.exchanges.get(stream_id)
         if isinstance(event, ProtocolError):
-            if exchange is None:
-                self._refuse_head(stream_id, event)
-            else:
+            if exchange is not None:
                 exchange.refuse(event.status, event.reason, event.detail)
-        elif exchange is not None:
-            if event is END:
-                exchange.seal()
-            elif event is RESET:
-                exchange.leave()
+            elif stream_id:
+                self.refuse_head(stream_id, event)
             else:
-                exchange.receive(event)
+                self._give_up(event)
+        elif isinstance(event, Reply):
+            self.reply(event)
+        elif event is WINDOW:
+            self._wake((stream_id,) if stream_id else tuple(self.outboxes))
+        elif exchange is None:
+            pass  # it was answered without the rest
+        elif event is END:
+            exchange.seal()
+        elif event is RESET:
+            exchange.leave()
+        else:
+            exchange.receive(event)
 
-    def _refuse_head(self, stream_id: int, error: ProtocolError) -> None:
+    def refuse_head(self, stream_id: int, error: ProtocolError) -> None:
         """A head that was not understood still gets an answer and its line in the logs."""
+        if self._lost:
+            return
         self.exchanges[stream_id] = exchange = Exchange(self, stream_id, RequestHead("-", "-", "-", {}, "", "-", ""))
-        exchange.refuse(error.status, error.reason, error.detail)
+        exchange.refuse(error.status, error.reason, error.detail, _ALLOW if error.status == 405 else ())
+
+    def _give_up(self, error: ProtocolError) -> None:
+        """The whole connection is not understood any more, and has no way to answer but goodbye."""
+        self.terms.log.info("{peer} {reason}: {error}", peer=self.peer[0], reason=error.reason, error=error)
+        self.codec.closing = True
+        self._leave_all()
+        self.close(error.reason)
 
     def eof_received(self) -> bool:
-        """See ``IConnection``. A client may shut its side and still read the answer to what it sent."""
-        if not self.exchanges or self.lingering:
-            return False
-        if self.codec.unread:  # a body that will never be complete
-            self._leave_all()
-        self.codec.closing = True
-        return bool(self.exchanges) and not self.secure
+        """See ``IConnection``. A client may shut its side and still read the answers to what it has sent."""
+        self._ended = True
+        for exchange in tuple(self.exchanges.values()):
+            if exchange.incomplete:  # and will be for ever
+                exchange.leave()
+        return bool(self.exchanges) and not (self.lingering or self.secure)
 
     def pause_writing(self) -> None:
         """See ``IConnection``."""
@@ -180,15 +201,24 @@ class Connection:
     def resume_writing(self) -> None:
         """See ``IConnection``."""
         self.writable = True
-        for outbox in tuple(self.outboxes.values()):
-            outbox.drain()
-        if not self.exchanges:
+        self._wake(tuple(self.outboxes))
+        if not self.exchanges or self.codec.multiplexed:
             self._advance()
+
+    def _wake(self, stream_ids: tuple[int, ...]) -> None:
+        """These streams may send again. Whose turn it was waits behind the others the next time."""
+        outboxes = self.outboxes
+        for stream_id in stream_ids:
+            outbox = outboxes.pop(stream_id, None)
+            if outbox is not None:
+                outboxes[stream_id] = outbox
+                outbox.drain()
 
     def connection_lost(self, error: Exception | None) -> None:
         """See ``IConnection``."""
         self._lost = True
-        self._close_descriptor()
+        self.write = _nowhere
+        self._close_bypass()
         self._leave_all()
 
     def _leave_all(self) -> None:
@@ -211,68 +241,58 @@ class Connection:
             self._advance()
 
     def _advance(self) -> None:
-        """Take up what was held back while an answer was due."""
-        if self._reading_held:
-            self.hold_reading(False)
-        if self.codec.held and self.writable and not self.lingering and not self._lost:
+        """Take up what was held back while an answer was due or stuck."""
+        if self._receiving or self._lost or self.lingering:
+            return
+        if self.exchanges:
+            self.deadline = patience.WATCHED
+        if not self.writable:
+            self.hold_reading(True)
+            return
+        self.hold_reading(False)
+        if self.codec.held:
             self.data_received(b"")
+        if self._ended and not self.exchanges and self.writable:
+            self.close()
 
     def hold_reading(self, hold: bool) -> None:
         """Let the kernel keep what the client sends, or take it again."""
-        if hold != self._reading_held and not self._lost:
+        if hold != self._reading_held and not (self._lost or self._ended):
             self._reading_held = hold
             self.transport.pause_reading() if hold else self.transport.resume_reading()
 
-    # --- files by sendfile
+    def hold_body(self, hold: bool) -> None:
+        """Nobody takes the body that comes in, yet. Where streams have windows, its window is enough."""
+        if not self.codec.multiplexed:
+            self.hold_reading(hold)
 
-    def can_send_files(self) -> bool:
-        """Whether a file's bytes may go straight to the socket now: plain, and everything before them has left."""
-        return not self.secure and self.transport.get_write_buffer_size() == 0 and self._raw_descriptor() >= 0
+    def reply(self, data: bytes) -> None:
+        """Send what the codec has to say."""
+        if data:
+            self.write(data)
 
-    def _raw_descriptor(self) -> int:
-        """A duplicate of the socket's descriptor: the number itself may be another client's by the time we use it."""
-        if self._descriptor < 0:
+    # --- files
+
+    def bypass(self) -> Bypass | None:
+        """The way past the transport, if it may be taken now: plain, and everything before has left."""
+        if self.secure or self._lost or self.transport.get_write_buffer_size() > 0:
+            return None
+        if self._bypass is None:
             sock = self.transport.get_extra_info("socket")
             if sock is not None and sock.fileno() >= 0:
-                self._descriptor = os.dup(sock.fileno())
-        return self._descriptor
+                self._bypass = Bypass(sock.fileno(), self.terms.descriptors)
+        return self._bypass
 
-    def send_file(self, piece: FileSlice, again: Callable[[], None]) -> int:
-        """Send some of a file; true only after ``can_send_files``.
-
-        :returns: how many bytes; 0 at the end of the file; -1: nothing more goes now, and ``again`` is called when it
-            does, unless the connection is being lost.
-        """
-        try:
-            return os.sendfile(self._descriptor, piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
-        except BlockingIOError:
-            self.terms.descriptors.add_writer(self._descriptor, self._sendable, again)
-        except OSError:
-            self.abort()
-        return -1
-
-    def _sendable(self, again: Callable[[], None]) -> None:
-        self.terms.descriptors.remove_writer(self._descriptor)
-        again()
-
-    def _close_descriptor(self) -> None:
-        """Before the transport closes, or the kernel would keep the connection open for the duplicate."""
-        if self._descriptor >= 0:
-            self.terms.descriptors.remove_writer(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def _close_bypass(self) -> None:
+        if self._bypass is not None:
+            self._bypass.close()
+            self._bypass = None
 
     # --- the end
 
     def stuck(self) -> bool:
         """Whether only the client keeps bytes of an answer from leaving."""
         return self.transport.get_write_buffer_size() > 0 or any(outbox.waiting for outbox in self.outboxes.values())
-
-    def time_out_head(self) -> None:
-        """A head has not become complete in time."""
-        self.codec.closing = True
-        limit = self.terms.limits.head_timeout
-        self._refuse_head(self.codec.stream_id + 1, ProtocolError(408, "head-timeout", f"no whole head in {limit:g} s"))
 
     def expire(self, now: float) -> None:
         """See ``IConnection``."""
@@ -284,21 +304,22 @@ class Connection:
         if not self.exchanges and not self.lingering:
             self.close()
 
-    def close(self) -> None:
+    def close(self, reason: str = "") -> None:
         """Close so that the client can still read the answer.
 
         Bytes that come in unread would make the kernel reset the connection, so they are read and dropped for a while
         (RFC 9112 section 9.6).
         """
-        self._close_descriptor()
+        self._close_bypass()
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self.lingering:
             return
-        if not self.codec.unread:
+        self.reply(self.codec.close(reason))
+        if self._ended or not self.codec.unread:
             transport.close()
             return
-        self.lingering = True
         self.hold_reading(False)
+        self.lingering = True
         patience.linger(self)
         if transport.can_write_eof():
             transport.write_eof()
@@ -309,22 +330,24 @@ class Connection:
             return
         data = self.codec.reset(stream_id, "")
         if data is not None:
-            self.write(data)
+            self.reply(data)
         elif self.codec.until_close:  # the end of the connection would pass for the end of the body
             sock = self.transport.get_extra_info("socket")
             if sock is not None and not self.secure:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            self.codec.closing = True
             self.abort()
         else:
             self.codec.closing = True
-            self._close_descriptor()
+            self._close_bypass()
             self.transport.close()
 
     def abort(self) -> None:
         """Close now."""
-        self._close_descriptor()
-        self.transport.abort()
+        self._close_bypass()
+        if self.transport is not None:
+            self.transport.abort()
 
 
-def _not_connected(_: bytes) -> None:
-    raise AssertionError("nothing is written before connection_made")
+def _nowhere(_: bytes) -> None:
+    """Where bytes go while there is no client: before and after."""

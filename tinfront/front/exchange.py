@@ -108,6 +108,13 @@ class Exchange:
         return f"{_boot}-{self.number:x}"
 
     @property
+    def times(self) -> Exchange:
+        """TEMPORARY."""
+        return self
+
+    first_byte = 0.0
+
+    @property
     def finished(self) -> bool:
         """See ``IExchange``."""
         return self.state >= DONE

@@ -2,19 +2,23 @@
 
 Made only for bodies that do not leave in one write: large ones, files, streams, and bodies that a filter changes.
 The worker that produced the body is free as soon as the last of it is here.
+
+What waits is as it was produced. Filters change it, and the codec frames it, only when the client can take it, so
+that a body of several forms meets its filters in order.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from tinfront.errors import SpoolFull
 from tinfront.front.spool import SpoolFile
-from tinfront.http.message import Body, FileSlice, Piece, ResponseHead
+from tinfront.http.message import Body, FileSlice, ResponseHead
 from tinfront.interfaces import IOutbox
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ READ_SIZE = 64 * 1024
 """Bytes read from a file at a time where sendfile cannot be used (TLS, chunked, filters)."""
 
 TURN_MAX = 1024 * 1024
-"""Bytes of a file sent before other connections get their turn."""
+"""Bytes of a response sent before other connections get their turn."""
 
 
 @implementer(IOutbox)
@@ -42,6 +46,7 @@ class Outbox:
         "_prefix",
         "_producer",
         "_queue",
+        "_rest",
         "_stopped",
         "_transforms",
     )
@@ -50,7 +55,7 @@ class Outbox:
         self._exchange = exchange
         self._connection = exchange.connection
         self._transforms = transforms
-        self._queue: deque[Piece] = deque()
+        self._queue: deque[bytes | bytearray | FileSlice] = deque()
         self._held = 0  # bytes of it that are in memory
         self._file: SpoolFile | None = None
         self._producer: Any = None
@@ -59,54 +64,48 @@ class Outbox:
         self._stopped = False
         self._left: int | None = None  # bytes that the head has promised
         self._prefix = b""  # the head, until the first of the body is there to leave with it
+        self._rest: bytes | memoryview = b""  # ready to be sent, but over the stream's window
 
     # --- for the exchange
 
     def open(self, head: ResponseHead, body: Body) -> None:
         """Send the head, then whatever there is of the body."""
+        exchange, connection = self._exchange, self._connection
         producer = None if isinstance(body, (bytes, FileSlice, list)) else body
-        if self._transforms:
-            if type(body) is bytes and self._has_body(head):  # known whole: its new length will be known, too
-                self._open_whole(head, body)
-                return
-            head.length = None
-        elif producer is None and head.length is None:
+        if producer is None and head.length is None and not self._transforms:
             head = head.copy()
             head.length = _length(body)
-        codec, stream_id = self._connection.codec, self._exchange.stream_id
-        if not self._has_body(head):
-            self._connection.write(codec.send_head(stream_id, head, True))
+        bodiless = exchange.head.method == "HEAD" or head.status in (204, 304)
+        data = connection.codec.send_head(exchange.stream_id, head, bodiless)
+        exchange.status = head.status
+        if bodiless:
             if producer is not None:
                 producer.stop()
-            self._exchange.finish()
+            connection.write(data)
+            if not exchange.finished:
+                exchange.finish()
             return
         self._left = head.length
-        self._prefix = codec.send_head(stream_id, head, False)
-        self._connection.outboxes[stream_id] = self
-        if producer is not None:
+        self._prefix = data
+        connection.outboxes[exchange.stream_id] = self
+        if producer is None:
+            self._take(body)
+            self.drain()
+        else:
             self._producer = producer
             producer.start(self)
             self._flush()
-        else:
-            self._start(body)
 
-    def _has_body(self, head: ResponseHead) -> bool:
-        return self._exchange.head.method != "HEAD" and head.status not in (204, 304)
-
-    def _open_whole(self, head: ResponseHead, body: bytes) -> None:
-        data = self._change(body) + self._last_change()
-        self._transforms = []
-        head.length = len(data)
-        self.open(head, data)
-
-    def _start(self, body: Any) -> None:
+    def _take(self, body: Any) -> None:
         """A body that is all there."""
-        for piece in body if isinstance(body, list) else (body,):
-            # A file slice may be shared, and ours is used up.
-            mine = FileSlice(piece.file, piece.offset, piece.length) if isinstance(piece, FileSlice) else piece
-            self._queue.append(mine)
         self._complete = True
-        self.drain()
+        for piece in body if isinstance(body, list) else (body,):
+            if isinstance(piece, FileSlice):
+                if piece.length:  # a copy: a file slice may be shared, and ours is used up
+                    self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
+            elif piece:
+                self._queue.append(piece)
+                self._held += len(piece)
 
     def stop(self) -> None:
         """The response ends here, complete or not."""
@@ -114,6 +113,7 @@ class Outbox:
         self._connection.outboxes.pop(self._exchange.stream_id, None)
         self._queue.clear()
         self._file = None
+        self._rest = b""
         producer, self._producer = self._producer, None
         if producer is not None and not self._complete:
             producer.stop()
@@ -121,44 +121,36 @@ class Outbox:
     @property
     def waiting(self) -> bool:
         """Whether there is something that only the client keeps from leaving."""
-        return bool(self._queue)
+        return bool(self._queue or self._rest)
 
     # --- IOutbox, for the producer
 
     def write(self, data: bytes) -> None:
         """See ``IOutbox``."""
-        if self._stopped:
+        if self._complete or self._stopped or not data:
             return
-        if self._transforms:
-            data = self._change(data)
-        if not data:
-            return
-        if self._queue or not self._connection.writable:
+        if self._queue or self._rest or not self._connection.writable:
             self._hold(data)
         else:
             self._send(data)
 
     def write_file(self, piece: FileSlice) -> None:
         """See ``IOutbox``."""
-        if not self._stopped:
+        if piece.length and not (self._complete or self._stopped):
             self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
             self.drain()
 
     def finish(self) -> None:
         """See ``IOutbox``."""
-        if self._stopped:
-            return
-        if self._transforms:
-            data = self._last_change()
-            self._transforms = []
-            self.write(data)
-        self._complete = True
-        if not self._queue:
-            self._end()
+        if not (self._complete or self._stopped):
+            self._complete = True
+            if not self.waiting:
+                self._emptied()
 
     def fail(self, reason: str, detail: str = "") -> None:
         """See ``IOutbox``."""
-        if not self._stopped:
+        if not (self._complete or self._stopped):
+            self._producer = None  # it knows
             self._exchange.abort(reason, detail)
 
     # --- what the client does not take yet
@@ -166,27 +158,32 @@ class Outbox:
     def _hold(self, data: bytes) -> None:
         """Memory up to ``memory_max``, then a file; at its bounds the producer has to wait."""
         terms = self._connection.terms
-        queue = self._queue
-        if self._held + len(data) <= terms.memory_max and not (queue and isinstance(queue[-1], FileSlice)):
-            queue.append(data)
-            self._held += len(data)
+        last = self._queue[-1] if self._queue else None
+        if self._held + len(data) <= terms.memory_max and not isinstance(last, FileSlice):
+            self._remember(data, last)
             return
         try:
             if self._file is None:
                 self._file = SpoolFile(terms.budget)
             piece = self._file.append(data)
         except SpoolFull:
-            queue.append(data)
-            self._held += len(data)
+            self._remember(data, last)
             self._pause()
             return
-        last = queue[-1] if queue else None
         if isinstance(last, FileSlice) and last.file is piece.file and last.offset + last.length == piece.offset:
             last.length += piece.length
         else:
-            queue.append(piece)
+            self._queue.append(piece)
         if self._file.size >= terms.file_max:
             self._pause()
+
+    def _remember(self, data: bytes, last: object) -> None:
+        """Keep it in memory; small pieces become one, as each would cost more than it holds."""
+        self._held += len(data)
+        if isinstance(last, bytearray) and len(last) + len(data) <= READ_SIZE:
+            last += data
+        else:
+            self._queue.append(bytearray(data))
 
     def _pause(self) -> None:
         if not self._paused and self._producer is not None:
@@ -196,25 +193,30 @@ class Outbox:
     # --- out
 
     def drain(self) -> None:
-        """Send what the transport takes. Called when it takes more again."""
+        """Send what the transport and the stream's window take. Called when one of them takes more again."""
         connection, queue = self._connection, self._queue
         turn = TURN_MAX
-        while queue and connection.writable:
-            piece = queue[0]
-            if turn <= 0:
+        while connection.writable and not self._stopped:
+            if self._rest:
+                self._pass(self._rest)
+                if self._rest:
+                    return  # the window is used up
+            elif not queue:
+                break
+            elif turn <= 0:
                 connection.terms.call_soon(self._again)
                 return
-            if isinstance(piece, bytes):
-                queue.popleft()
-                self._held -= len(piece)
-                turn -= len(piece)
-                self._send(piece)
-            else:
+            elif isinstance(piece := queue[0], FileSlice):
                 taken = self._send_file(piece)
                 if taken < 0:
                     return
                 turn -= taken
-        if not queue and not self._stopped:
+            else:
+                queue.popleft()
+                self._held -= len(piece)
+                turn -= len(piece)
+                self._send(bytes(piece))
+        if not self.waiting:
             self._emptied()
 
     def _again(self) -> None:
@@ -222,8 +224,15 @@ class Outbox:
             self.drain()
 
     def _emptied(self) -> None:
+        """Nothing waits. End, or let the producer go on."""
+        if self._stopped:
+            return
         if self._complete:
-            self._end()
+            if self._transforms:
+                data, self._transforms = self._change(b"", True), []
+                self._send(data)
+            if not (self._stopped or self._rest):
+                self._end()
             return
         if self._file is not None:
             self._file.empty()
@@ -231,62 +240,100 @@ class Outbox:
             self._paused = False
             self._producer.resume()
 
+    def _end(self) -> None:
+        """Everything has been handed to the transport."""
+        exchange, connection = self._exchange, self._connection
+        if self._left:
+            exchange.abort("bad-length", "the body is shorter than its Content-Length")
+            return
+        self.stop()
+        data = self._prefix + connection.codec.send_body(exchange.stream_id, b"", True)
+        if data:
+            connection.write(data)
+        if not exchange.finished:
+            exchange.finish()
+
     def _flush(self) -> None:
-        """Let the head go even if the producer has nothing yet."""
+        """Let the head go even if there is nothing yet to go with it."""
         if self._prefix and not self._stopped:
             data, self._prefix = self._prefix, b""
             self._connection.write(data)
 
     def _send(self, data: bytes) -> None:
-        """Body bytes through the codec; never more than the head has promised, nor than the window allows."""
-        connection, exchange = self._connection, self._exchange
+        """Body bytes through the filters to the codec; never more than the head has promised."""
+        if self._transforms:
+            data = self._change(data, False)
+        if not data or self._stopped:
+            return
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
-                exchange.abort("bad-length", "the body is longer than its Content-Length")
+                self._exchange.abort("bad-length", "the body is longer than its Content-Length")
                 return
+        self._pass(data)
+
+    def _pass(self, data: bytes | memoryview) -> None:
+        """As much as the stream's window allows; the rest is kept."""
+        connection, exchange = self._connection, self._exchange
         window = connection.codec.window(exchange.stream_id)
         if len(data) > window:
-            self._queue.appendleft(data[window:])
-            self._held += len(data) - window
-            if self._left is not None:
-                self._left += len(data) - window
-            data = data[:window]
-            if not data:
+            view = memoryview(data)
+            self._rest, data = view[window:], view[:window]
+            if not window:
+                self._flush()
                 return
+        else:
+            self._rest = b""
         exchange.sent += len(data)
-        data = connection.codec.send_body(exchange.stream_id, data, False)
-        if self._prefix and len(data) <= READ_SIZE:
-            data, self._prefix = self._prefix + data, b""
+        framed = connection.codec.send_body(exchange.stream_id, bytes(data), False)
+        if self._prefix and len(framed) <= READ_SIZE:
+            framed, self._prefix = self._prefix + framed, b""
         self._flush()
-        connection.write(data)
+        connection.write(framed)
 
     def _send_file(self, piece: FileSlice) -> int:
         """Some of a file. Returns how much, or -1 to stop for now."""
-        connection, exchange = self._connection, self._exchange
-        self._flush()
-        if not self._transforms and connection.codec.raw_bodies and connection.can_send_files():
-            taken = connection.send_file(piece, self._again)
-            if taken < 0:
-                return -1
-            exchange.sent += taken
+        connection = self._connection
+        raw = not self._transforms and connection.codec.raw_bodies
+        bypass = connection.bypass() if raw else None
+        if bypass is None:
+            return self._read_file(piece)
+        if self._prefix:
+            rest, self._prefix = bypass.write_ahead(self._prefix), b""
+            if rest:
+                connection.write(rest)
+                return 0
+        try:
+            taken = bypass.send_file(piece, self._again)
+        except OSError:
+            connection.abort()
+            return -1
+        if taken == 0:
+            self._shrank()
+        elif taken > 0:
+            self._exchange.sent += taken
             if self._left is not None:
                 self._left -= taken
-        else:
+            self._advance(piece, taken)
+        return taken or -1
+
+    def _read_file(self, piece: FileSlice) -> int:
+        """The same by way of memory, for TLS, chunks and filters."""
+        try:
             data = os.pread(piece.file.fd, min(READ_SIZE, piece.length), piece.offset)
-            taken = len(data)
-            if self._transforms:
-                data = self._change(data)
-            if taken:
-                self._advance(piece, taken)
-                if data:
-                    self._send(data)
-                return taken
+        except OSError as error:
+            self._exchange.abort("file-error", f"the file cannot be read: {error.strerror}")
+            return -1
+        taken = len(data)
         if not taken:
-            exchange.abort("file-shrank", "the file became shorter while it was sent")
+            self._shrank()
             return -1
         self._advance(piece, taken)
+        self._send(data)
         return taken
+
+    def _shrank(self) -> None:
+        self._exchange.abort("file-shrank", "the file became shorter while it was sent")
 
     def _advance(self, piece: FileSlice, count: int) -> None:
         piece.offset += count
@@ -294,32 +341,22 @@ class Outbox:
         if not piece.length:
             self._queue.popleft()
 
-    def _end(self) -> None:
-        """Everything has been handed to the transport."""
-        exchange, connection = self._exchange, self._connection
-        if self._left:
-            exchange.abort("bad-length", "the body is shorter than its Content-Length")
-            return
-        self._complete = True
-        self.stop()
-        data = self._prefix + connection.codec.send_body(exchange.stream_id, b"", True)
+    def _change(self, data: bytes, last: bool) -> bytes:
+        try:
+            return change(self._transforms, data, last)
+        except Exception:  # noqa: BLE001 - a plugin's error
+            self._exchange.broken()
+            return b""
+
+
+def change(transforms: Iterable[Any], data: bytes, last: bool) -> bytes:
+    """What body transforms make of some bytes; after the ``last``, each one's rest goes through those behind it."""
+    for transform in transforms:
         if data:
-            connection.write(data)
-        exchange.finish()
-
-    # --- filters
-
-    def _change(self, data: bytes) -> bytes:
-        for transform in self._transforms:
             data = transform.feed(data)
-        return data
-
-    def _last_change(self) -> bytes:
-        """What the transforms still hold; each one's rest goes through those after it."""
-        data = b""
-        for transform in self._transforms:
-            data = (transform.feed(data) if data else b"") + transform.finish()
-        return data
+        if last:
+            data += transform.finish()
+    return data
 
 
 def _length(body: Any) -> int:

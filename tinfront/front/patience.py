@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinfront.errors import ProtocolError
+
 if TYPE_CHECKING:
     from tinfront.front.connection import Connection
     from tinfront.front.exchange import Exchange
@@ -24,26 +26,31 @@ class Patience:
 
     :ivar born: monotonic seconds of its start.
     :ivar progress: a number that changes when the client does something.
-    :ivar seen: ``progress`` at the last sweep that found it changed, and ``since``, when that was.
     :ivar until: when lingering ends at the latest.
     :ivar head: the request number whose head has begun to come in.
     """
 
-    __slots__ = ("born", "head", "progress", "seen", "since", "until")
+    __slots__ = ("_before", "_now", "born", "head", "progress", "until")
 
     def __init__(self, now: float) -> None:
-        self.born = self.since = now
+        self.born = now
         self.progress = 0
-        self.seen: object = None
         self.until = 0.0
         self.head = 0
+        self._before: dict[int, tuple[object, float]] = {}
+        self._now: dict[int, tuple[object, float]] = {}
 
-    def idle_for(self, mark: object, now: float) -> float:
-        """Seconds for which ``mark`` has not changed."""
-        if mark != self.seen:
-            self.seen = mark
-            self.since = now
-        return now - self.since
+    def sweep(self) -> None:
+        """A new look: what was not asked for in the last one is forgotten."""
+        self._before, self._now = self._now, {}
+
+    def idle_for(self, key: int, mark: object, now: float) -> float:
+        """Seconds for which the ``mark`` of ``key`` (an exchange's number, 0 for the connection) has not changed."""
+        seen = self._before.get(key)
+        if seen is None or seen[0] != mark:
+            seen = mark, now
+        self._now[key] = seen
+        return now - seen[1]
 
 
 def head_begun(connection: Connection) -> None:
@@ -62,18 +69,20 @@ def linger(connection: Connection) -> None:
 
 def expire(connection: Connection, now: float) -> None:
     """The deadline has passed: find out whether that matters, and what to do."""
-    patience, limits = connection.patience, connection.terms.limits
+    connection.patience.sweep()
     if connection.lingering:
-        idle = patience.idle_for(("linger", patience.progress), now)
-        if now >= patience.until or idle >= limits.linger_timeout:
-            connection.abort()
+        _watch_lingering(connection, now)
     elif connection.exchanges:
         connection.deadline = WATCHED
         for exchange in tuple(connection.exchanges.values()):
             _watch(connection, exchange, now)
-    elif connection.codec.held:
-        if connection.deadline != WATCHED:
-            connection.time_out_head()
+    elif connection.transport is None:
+        connection.abort()
+    elif connection.codec.held and connection.writable and not connection.transport.is_closing():
+        connection.codec.closing = True
+        limit = connection.terms.limits.head_timeout
+        error = ProtocolError(408, "head-timeout", f"no whole head in {limit:g} s")
+        connection.refuse_head(connection.codec.stream_id + 1, error)
     else:
         _watch_idle(connection, now)
 
@@ -82,23 +91,35 @@ def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
     patience, limits = connection.patience, connection.terms.limits
     if exchange.state == _BODY and exchange.body is not None:
         length = exchange.body.length
-        if patience.idle_for((exchange.number, length), now) >= limits.body_timeout:
+        if patience.idle_for(exchange.number, length, now) >= limits.body_timeout:
             exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
-        elif (age := now - exchange.started) > limits.body_rate_grace and length < age * limits.body_rate:
+        elif (age := now - exchange.received) > limits.body_rate_grace and length < age * limits.body_rate:
             exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
     elif exchange.state == _SENDING and connection.stuck():
-        mark = (exchange.number, exchange.sent, connection.transport.get_write_buffer_size())
-        if patience.idle_for(mark, now) >= limits.send_timeout:
+        mark = (exchange.sent, connection.transport.get_write_buffer_size())
+        if patience.idle_for(exchange.number, mark, now) >= limits.send_timeout:
             exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+
+
+def _watch_lingering(connection: Connection, now: float) -> None:
+    """The time to linger begins when the answer has left; until then it is sent like any other."""
+    patience, limits = connection.patience, connection.terms.limits
+    left = connection.transport.get_write_buffer_size()
+    idle = patience.idle_for(0, (patience.progress, left), now)
+    if left:
+        patience.until = now + limits.linger_time
+        if idle >= limits.send_timeout:
+            connection.abort()
+    elif now >= patience.until or idle >= limits.linger_timeout:
+        connection.abort()
 
 
 def _watch_idle(connection: Connection, now: float) -> None:
     """No request: the time since the last answer is up, unless that answer is still on its way."""
-    patience, limits = connection.patience, connection.terms.limits
-    left = connection.transport.get_write_buffer_size() if connection.transport is not None else 0
+    left = connection.transport.get_write_buffer_size()
     if left == 0:
         connection.close()
         return
     connection.deadline = WATCHED
-    if patience.idle_for((connection.count, left), now) >= limits.send_timeout:
+    if connection.patience.idle_for(0, left, now) >= connection.terms.limits.send_timeout:
         connection.abort()

@@ -56,7 +56,7 @@ class SpoolFile:
         self._budget = budget
         self.size = 0
 
-    def append(self, data: bytes) -> FileSlice:
+    def append(self, data: bytes | bytearray) -> FileSlice:
         """Write at the end; returns where the data lies.
 
         :raises SpoolFull: over the budget, or the disk is full. Nothing was written then.
@@ -86,10 +86,6 @@ class SpoolFile:
         """The descriptor."""
         return self._file.fd
 
-    def read(self) -> bytes:
-        """Everything, for bodies that turned out to be wanted in one piece."""
-        return os.pread(self._file.fd, self.size, 0)
-
     def __del__(self) -> None:
         if hasattr(self, "size"):
             self._budget.give(self.size)
@@ -106,7 +102,7 @@ class Spool:
         self._budget = budget
         self._limit = limit
         self._memory_max = memory_max
-        self._memory: list[bytes] = []
+        self._memory: bytes | bytearray = b""
         self._file: SpoolFile | OpenFile | None = None
         self.length = 0
 
@@ -121,21 +117,25 @@ class Spool:
             raise BodyTooLarge(self._limit)
         if isinstance(self._file, SpoolFile):
             self._file.append(data)
-        else:
-            self._memory.append(data)
-            if length > self._memory_max:
-                self._file = SpoolFile(self._budget)
-                self._file.append(b"".join(self._memory))
-                self._memory.clear()
+        elif length > self._memory_max:
+            self._file = SpoolFile(self._budget)
+            self._file.append(self._memory + data)
+            self._memory = b""
+        elif not self._memory:
+            self._memory = data
+        else:  # one buffer, as many small pieces would each cost more than they hold
+            if isinstance(self._memory, bytes):
+                self._memory = bytearray(self._memory)
+            self._memory += data
         self.length = length
 
     def data(self) -> bytes | None:
         """See ``IBody``."""
         if isinstance(self._file, SpoolFile):
             return None
-        if len(self._memory) > 1:
-            self._memory[:] = [b"".join(self._memory)]
-        return self._memory[0] if self._memory else b""
+        if isinstance(self._memory, bytearray):
+            self._memory = bytes(self._memory)
+        return self._memory
 
     def fileno(self) -> int:
         """See ``IBody``."""
@@ -150,7 +150,7 @@ class Spool:
 
     def close(self) -> None:
         """See ``IBody``."""
-        self._memory.clear()
+        self._memory = b""
         self._file = None
 
 

@@ -31,6 +31,7 @@ class Terms:
     :ivar file_max: bytes of one response that may wait on disk.
     :ivar descriptors: ``IDescriptors``.
     :ivar call_soon: runs a callable in a later turn of the loop.
+    :ivar codec_for: an ``ICodec`` for a transport by what its handshake agreed on, or None for HTTP/1.
     :ivar certificate_of: the certificate a transport's handshake used, or None; comparable with that of a site.
     :ivar observers: ``on_finish`` methods for exchanges that found no route.
     """
@@ -45,6 +46,7 @@ class Terms:
     file_max: int
     descriptors: Any
     call_soon: Callable[[Callable[[], Any]], Any]
+    codec_for: Callable[[Any], Any] | None = None
     certificate_of: Callable[[Any], object] = lambda _: None
     observers: tuple[Callable[[Any], None], ...] = ()
     clock: Callable[[], float] = time.monotonic

@@ -1,8 +1,8 @@
 """TLS: which certificate answers for which name, and the contexts the loops use.
 
 ``listener`` loads everything while privileges last; ``transport`` takes ``context``, ``bridge_tls`` makes contexts of
-its own of the same ``Selection``. Versions and options are the same for all sites, because SNI swaps the certificate and
-nothing else (RFC 6066 section 3). Reading and checking of files is in ``certificate``.
+its own of the same ``Selection``. Versions and options are the same for all sites, because SNI swaps the certificate
+and nothing else (RFC 6066 section 3). Reading and checking of files is in ``certificate``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from tinfront.http.location import encode_path, encode_query, local, redirection
 from tinfront.http.message import ResponseHead
 from tinfront.http.target import split_host
 
-_HOSTS_KEPT = 4096
+_ANSWERS_KEPT = 4096
+_AUTHORITY_KEPT = 262  # characters: the longest name that DNS knows, a port, brackets
 
 
 class BoundRoute:
@@ -57,13 +58,14 @@ class BoundRoute:
 class SiteTable:
     """The routes of one site."""
 
-    __slots__ = ("_exact", "_prefixes", "_regexes", "certificate", "name")
+    __slots__ = ("_bare", "_exact", "_prefixes", "_regexes", "certificate", "name")
 
     def __init__(self, name: str, routes: Iterable[BoundRoute], certificate: object = None) -> None:
         """:param certificate: the key of the site's certificate, for the check of Host against SNI."""
         self.name = name
         self.certificate = certificate
         self._exact: dict[str, BoundRoute] = {}
+        self._bare: dict[str, BoundRoute] = {}
         self._regexes: list[tuple[Callable[[str], object], BoundRoute]] = []
         prefixes: dict[str, BoundRoute] = {}
         for route in routes:
@@ -73,11 +75,13 @@ class SiteTable:
                 self._regexes.append((re.compile(route.pattern).search, route))
             else:
                 prefixes[route.pattern] = route
+        # A prefix without its slash comes behind the regular expressions, if there are any.
+        bare = self._bare if self._regexes else self._exact
         for pattern, route in prefixes.items():
             if not pattern.endswith("/"):
-                self._exact.setdefault(pattern, route)
+                bare.setdefault(pattern, route)
             elif pattern != "/":
-                self._exact.setdefault(pattern[:-1], _slash_route(route))
+                bare.setdefault(pattern[:-1], _slash_route(route))
         whole = {pattern.rstrip("/") + "/": route for pattern, route in prefixes.items()}
         self._prefixes = sorted(whole.items(), key=lambda item: -len(item[0]))
 
@@ -89,6 +93,9 @@ class SiteTable:
         for matches, route in self._regexes:
             if matches(path):
                 return route
+        route = self._bare.get(path)
+        if route is not None:
+            return route
         for prefix, route in self._prefixes:
             if path.startswith(prefix):
                 return route
@@ -96,13 +103,17 @@ class SiteTable:
 
 
 class Table:
-    """All sites by host: exact names, then the longest wildcard, then the default site."""
+    """All sites by host: exact names, then the longest wildcard, then the default site.
+
+    :ivar by_authority: a mapping from any Host value to the site it asks for, or None; raises ``ProtocolError`` (400)
+        for a malformed one. Remembers a bounded number of answers.
+    """
 
     def __init__(self) -> None:
+        self.by_authority = _Answers(self._search)
         self._exact: dict[str, SiteTable] = {}
         self._wild: dict[str, SiteTable] = {}
         self._default: SiteTable | None = None
-        self._known: dict[str, SiteTable | None] = {}
 
     def add(self, site: SiteTable, hosts: Iterable[str], default: bool = False) -> None:
         """Enter a site under its lower-case host names; ``*.name`` stands for all names below it."""
@@ -113,20 +124,7 @@ class Table:
                 self._exact[host] = site
         if default:
             self._default = site
-
-    def site_for(self, authority: str) -> SiteTable | None:
-        """The site that a Host value asks for, or None. Remembers a bounded number of answers.
-
-        :raises ProtocolError: 400, the value is malformed.
-        """
-        try:
-            return self._known[authority]
-        except KeyError:
-            site = self._search(authority)
-            if len(self._known) >= _HOSTS_KEPT:
-                self._known.clear()
-            self._known[authority] = site
-            return site
+        self.by_authority.clear()
 
     def _search(self, authority: str) -> SiteTable | None:
         if not authority:
@@ -140,9 +138,32 @@ class Table:
         return site or self._default
 
 
+class _Answers(dict[str, SiteTable | None]):
+    """What was found before, so that the usual look-up is one of a dict."""
+
+    def __init__(self, search: Callable[[str], SiteTable | None]) -> None:
+        super().__init__()
+        self._search = search
+
+    def __missing__(self, authority: str) -> SiteTable | None:
+        site = self._search(authority)
+        if len(authority) <= _AUTHORITY_KEPT:
+            if len(self) >= _ANSWERS_KEPT:
+                self.clear()
+            self[authority] = site
+        return site
+
+
 def _slash_route(route: BoundRoute) -> BoundRoute:
-    """``/static`` asks for ``/static/``: relative links of the page would break otherwise."""
-    return BoundRoute(route.model, _add_slash)
+    """``/static`` asks for ``/static/``: relative links of the page would break otherwise.
+
+    It is the route's own answer, so filters and observers see it.
+    """
+    slash = BoundRoute(route.model, _add_slash)
+    slash.request_filters = route.request_filters
+    slash.response_filters = route.response_filters
+    slash.observers = route.observers
+    return slash
 
 
 def _add_slash(exchange: Any) -> None:

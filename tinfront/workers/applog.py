@@ -20,7 +20,7 @@ RECORD_MAX = 32 * 1024
 """Characters of one record; what is over is cut, and the record says so."""
 
 _RECORD, _TEXT, _BREAK = "\x1e", "\x1f", "\x1d"
-_NEUTRAL = {code: "?" for code in (*range(9), *range(11, 32), 127, *range(0x80, 0xA0))}
+_NEUTRAL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "?")
 
 INFO, ERROR = "i", "e"
 
@@ -188,7 +188,7 @@ class LogPipe:
             log_line(self._log, level, self._app, self.pid, request_id, text)
 
 
-def log_line(log: Logger, level: str, app: str, pid: int, request_id: str, text: str) -> None:  # noqa: PLR0913
+def log_line(log: Logger, level: str, app: str, pid: int, request_id: str, text: str) -> None:
     """Write one event; control characters are taken out, so that an app cannot forge lines or colour a terminal."""
     write = log.error if level == ERROR else log.info if level == INFO else log.warn
     write(

@@ -81,8 +81,10 @@ class Board:
 
     def close(self) -> None:
         """Unmap it."""
-        for view in (self.ids, self.times, self.revoked, *self._views):
+        for view in (self.ids, self.times, self.revoked):
             view.release()
+        for part in reversed(self._views):
+            part.release()
         self._map.close()
 
 

@@ -86,13 +86,11 @@ class Reply:
             self.finish(body)
             return
         try:
-            self._stream.sendall(
-                frames.encode_reply(frames.WHOLE, self.job_id, self.claimed, length, fields.raw, body)
-            )
+            self._stream.sendall(frames.encode_reply(frames.WHOLE, self.job_id, self.claimed, length, fields.raw, body))
         except OSError:
             self.lost = True
 
-    def start(self, status: str, fields: Fields, data: bytes, length: int | None) -> None:  # noqa: ARG002
+    def start(self, status: str, fields: Fields, data: bytes, length: int | None) -> None:
         """The head and some body; more follows.
 
         :raises ClientGone: nobody wants the rest.
@@ -120,7 +118,7 @@ class Reply:
             self.write(data)
         self._end(frames.END, b"")
 
-    def send_file(self, status: str, fields: Fields, fd: int, offset: int, length: int) -> None:  # noqa: ARG002
+    def send_file(self, status: str, fields: Fields, fd: int, offset: int, length: int) -> None:
         """The whole answer, its body being a run of a file: the front needs no worker to send it."""
         try:
             socket.send_fds(self._files, [frames.OFFSET.pack(self.job_id)], [fd])
@@ -238,7 +236,7 @@ class Worker:
             for at, stream in enumerate(outfit.streams)
         ]
 
-    def on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         """STOP or TERM came."""
         again = self._stopping
         self._stopping = True

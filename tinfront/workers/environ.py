@@ -96,7 +96,7 @@ def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int 
     :param length: of the body; -1: the request has none.
     :param fd: a descriptor of the body, at its start, which belongs to the stream from now on; -1: it is ``body``.
     """
-    stream: BinaryIO = io.BytesIO(body or b"") if fd < 0 else open(fd, "rb", buffering=INPUT_BUFFER)
+    stream: BinaryIO = io.BytesIO(body or b"") if fd < 0 else open(fd, "rb", buffering=INPUT_BUFFER)  # noqa: SIM115
     if length >= 0:
         environ["CONTENT_LENGTH"] = str(length)
     else:

@@ -88,7 +88,9 @@ Frame = tuple[int, int, float, int, bytes, bytes]
 """Kind, job id, time of the claim, announced length, head, body."""
 
 
-def encode_reply(kind: int, job_id: int, claimed: float, length: int | None, head: bytes, body: bytes) -> bytes:
+def encode_reply(
+    kind: int, job_id: int, claimed: float, length: int | None, head: bytes, body: bytes | memoryview
+) -> bytes:
     """One reply frame."""
     size = len(head) + len(body)
     announced = -1 if length is None else length
@@ -146,10 +148,21 @@ class Decoder:
 
 # Fields that belong to the server (RFC 9110 section 7.6.1; PEP 3333 forbids them to apps) and never pass.
 SERVER_FIELDS = frozenset(
-    (
-        "connection content-length date keep-alive proxy-authenticate proxy-authorization proxy-connection "
-        "server te trailer transfer-encoding upgrade x-accel-buffering"
-    ).split()
+    [
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-accel-buffering",
+    ]
 )
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"

@@ -211,7 +211,7 @@ class Answer:
             self.started = True
             self._reply.start(fields.status, fields, data, self.length)
 
-    def drain(self, result: Iterable[bytes]) -> None:
+    def drain(self, result: Any) -> None:
         """Take the whole iteration, and end the answer.
 
         :raises ClientGone: nobody wants the rest.
@@ -220,9 +220,14 @@ class Answer:
         if kind in _NOT_CHUNKS:
             raise TypeError(f"the app returned {kind.__name__}, not an iterable of bytes")
         fields = self.fields
-        if kind in _LISTS and fields is not None and self.length is None and not fields.bodiless:
-            if set(map(type, result)) <= {bytes}:
-                self.length = self.count + sum(map(len, result))
+        if (
+            kind in _LISTS
+            and fields is not None
+            and self.length is None
+            and not fields.bodiless
+            and set(map(type, result)) <= {bytes}
+        ):
+            self.length = self.count + sum(map(len, result))
         for chunk in result:
             self.write(chunk)
             if self.silent and self.count:
@@ -313,5 +318,5 @@ def _traceback(error: BaseException) -> str:
 def _log(errors: Any, text: str) -> None:
     try:
         errors.write(text)
-    except Exception:  # noqa: BLE001 - a broken log must not cost the answer
+    except Exception:  # noqa: BLE001, S110 - a broken log must not cost the answer
         pass

@@ -125,9 +125,7 @@ class Nurse:
             if self._control is None:
                 return
             try:
-                data, fds, _, _ = socket.recv_fds(
-                    self._control, frames.ORDER_MAX, _REPORT_FDS, socket.MSG_CMSG_CLOEXEC
-                )
+                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _REPORT_FDS, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:

@@ -184,7 +184,7 @@ class Nursery:
                 self._reap()
             deadline += 5.0
 
-    def _report(self, kind: int, first: int = 0, second: int = 0, text: str = "", fds: list[int] | None = None) -> None:  # noqa: PLR0913
+    def _report(self, kind: int, first: int = 0, second: int = 0, text: str = "", fds: list[int] | None = None) -> None:
         try:
             socket.send_fds(self._control, [frames.encode_order(kind, first, second, text)], fds or [])
         except OSError:

@@ -298,9 +298,7 @@ class ReplyStream:
         if offset + length > os.fstat(file.fd).st_size:
             job.exchange.refuse(500, "bad-length", "the file has become shorter than the answer")
         elif not job.exchange.finished:
-            job.exchange.respond(
-                ResponseHead(status, fields.copy(), length, reason), FileSlice(file, offset, length)
-            )
+            job.exchange.respond(ResponseHead(status, fields.copy(), length, reason), FileSlice(file, offset, length))
 
     def _take_file(self, job_id: int) -> OpenFile | None:
         """The descriptor that came with a job: a regular file that can be read; None if there is no such thing."""
@@ -374,6 +372,4 @@ def _reason(body: bytes) -> tuple[str, str]:
 
 def _is_readable(fd: int) -> bool:
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    return (
-        stat.S_ISREG(os.fstat(fd).st_mode) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH
-    )
+    return stat.S_ISREG(os.fstat(fd).st_mode) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH

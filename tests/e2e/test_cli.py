@@ -1,0 +1,160 @@
+"""The ``tinfront`` command: what it says, how it ends, and how it serves an app without a file."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.server import APPS, Server, tinfront
+
+GOOD = f"""
+[listen:http]
+address = 127.0.0.1:0
+
+[site:demo]
+hosts = demo.test
+default = yes
+
+[route:demo /]
+app = corners
+
+[route:demo = /health]
+ready = yes
+
+[app:corners]
+wsgi = corners:application
+path = {APPS}
+workers = 3
+"""
+
+BAD = """
+[listen:http]
+adress = 127.0.0.1:0
+
+[site:demo]
+hosts = demo.test
+
+[route:dema /]
+app = corners
+body_limit = 10megs
+
+[route:demo /x]
+app = cornerz
+
+[app:corners]
+wsgi = corners
+mode = prefrok
+"""
+
+
+def test_help_shows_examples() -> None:
+    answer = tinfront("--help")
+    assert answer.returncode == 0
+    assert "tinfront run etc/site.ini" in answer.stdout
+    assert "tinfront check etc/site.ini" in answer.stdout
+    for command in ("run", "check"):
+        assert tinfront(command, "--help").stdout.startswith(f"Usage: tinfront {command} ")
+
+
+def test_the_version() -> None:
+    answer = tinfront("--version")
+    assert (answer.returncode, answer.stdout) == (0, "tinfront 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["serve"], "serve"),
+        (["run"], ""),
+        (["run", "--wrong", "x.ini"], "--wrong"),
+        (["run", "-w", "many", "a:b"], "many"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], told: str) -> None:
+    answer = tinfront(*arguments)
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_check_shows_what_a_file_means(tmp_path: Path) -> None:
+    file = tmp_path / "site.ini"
+    file.write_text(GOOD)
+    answer = tinfront("check", file)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "site demo: demo.test and all other hosts" in answer.stdout
+    assert "app corners: corners:application, 3 workers of 1 thread" in answer.stdout
+    assert answer.stdout.index("= /health") < answer.stdout.index("/ -> app corners")  # in the order they are tried
+    assert answer.stdout.endswith(f"{file}: ok\n")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_all_errors_of_a_file_are_shown(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "site.ini"
+    file.write_text(BAD)
+    answer = tinfront(command, file)
+    assert answer.returncode == 78
+    for line, told in (
+        (3, 'adress: unknown option, did you mean "address"?'),
+        (8, 'there is no [site:dema], did you mean "demo"?'),
+        (10, '"megs" is not a unit of size'),
+        (13, 'there is no [app:cornerz], did you mean "corners"?'),
+        (16, 'did you mean "corners:application"?'),
+        (17, 'did you mean "prefork"?'),
+    ):
+        assert any(f"site.ini:{line}: " in found and told in found for found in answer.stderr.splitlines()), told
+    assert answer.stderr.endswith("errors, nothing started\n")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    answer = tinfront("check", tmp_path / "missing.ini")
+    assert answer.returncode == 78
+    assert "missing.ini" in answer.stderr
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "site.ini").write_text(GOOD.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+        answer = tinfront("run", tmp_path / "site.ini")
+    assert answer.returncode == 71
+    assert f"127.0.0.1:{port}" in answer.stderr
+    assert "in use" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_app_without_a_file(tmp_path: Path, client: requests.Session) -> None:
+    command = ["run", "corners:application", "-b", "127.0.0.1:0", "-w", "1", "--threads", "3"]
+    with _serve(tmp_path, *command) as server:
+        assert server.err.wait_for(r"(?m)^tinfront serves (\S+)$")[1] == server.url
+        environ = client.get(f"{server.url}/environ").json()
+        assert environ["wsgi.multithread"] is True
+        assert {client.get(f"{server.url}/pid").text for _ in range(10)} == {str(environ["pid"])}
+
+
+def test_a_factory_and_several_addresses(tmp_path: Path, client: requests.Session) -> None:
+    with _serve(tmp_path, "run", "factory:make_app()", "-b", "127.0.0.1:0", "-b", f"unix:{tmp_path}/s") as server:
+        assert client.get(server.url).text == "made"
+        assert len(server.urls) == 2
+
+
+def test_the_environment_of_a_platform(tmp_path: Path, client: requests.Session) -> None:
+    with _serve(tmp_path, "run", "corners:application", PORT="0", WEB_CONCURRENCY="1") as server:
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert len({client.get(f"{url}/pid").text for _ in range(10)}) == 1
+
+
+def test_the_environment_is_wrong() -> None:
+    answer = tinfront("run", "corners:application", WEB_CONCURRENCY="many")
+    assert answer.returncode == 2
+    assert "WEB_CONCURRENCY" in answer.stderr
+
+
+def _serve(directory: Path, *command: str, **env: str) -> Server:
+    """A server that finds the apps from its working directory."""
+    for file in APPS.glob("*.py"):
+        (directory / file.name).symlink_to(file)
+    return Server(directory, command=list(command), env=env)

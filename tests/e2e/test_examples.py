@@ -1,0 +1,123 @@
+"""Every file in etc/examples is right, and does what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.clients import curl
+from tests.e2e.server import ROOT, TRANSPORTS, Server, eventually, tinfront
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "etc" / "examples").glob("*.ini"))
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A copy in which every port is a free one."""
+    copy = tmp_path / "examples"
+    shutil.copytree(ROOT / "etc" / "examples", copy, ignore=shutil.ignore_patterns(".tinfront", "*.log", "*.sock", "__pycache__"))
+    for path in copy.glob("*.ini"):
+        text = re.sub(r"(?m)^(address = 127\.0\.0\.1):\d+$", r"\1:0", path.read_text())
+        path.write_text(re.sub(r"(?m)^(endpoint = tcp):\d+:", r"\1:0:", text))
+    return copy
+
+
+def get(client: requests.Session, url: str, **fields: str) -> requests.Response:
+    return client.get(url, headers=fields, allow_redirects=False)
+
+
+def static_site(server: Server, client: requests.Session) -> None:
+    assert "It works" in get(client, f"{server.url}/").text
+    assert "It works" in get(client, f"{server.url}/index").text
+
+
+def single_page_app(server: Server, client: requests.Session) -> None:
+    assert "It works" in get(client, f"{server.url}/no/such/file").text
+    assert "Hello, you!" in get(client, f"{server.url}/api/hello/you").text
+
+
+def flask(server: Server, client: requests.Session) -> None:
+    assert get(client, f"{server.url}/").headers["Location"] == "/shop/"
+    assert 'href="/shop/hello/you"' in get(client, f"{server.url}/shop/").text
+
+
+def django(server: Server, client: requests.Session) -> None:
+    assert f"at {server.url}/" in get(client, f"{server.url}/").text
+    assert "immutable" in get(client, f"{server.url}/static/style.css").headers["Cache-Control"]
+
+
+def virtual_hosts(server: Server, client: requests.Session) -> None:
+    assert "It works" in get(client, server.url, Host="www.example.test").text
+    assert "Flask" in get(client, server.url, Host="anybody.example.test").text
+    assert get(client, server.url, Host="elsewhere.test").status_code == 404
+
+
+def https(server: Server, client: requests.Session) -> None:
+    answer = get(client, f"{server.url}/style.css?x")
+    assert answer.headers["Location"] == "https://127.0.0.1:8443/style.css?x"
+    assert b"It works" in curl("--insecure", server.secure_url).stdout
+
+
+def threads(server: Server, client: requests.Session) -> None:
+    assert "Flask" in get(client, server.url).text
+
+
+def filters(server: Server, client: requests.Session) -> None:
+    fields = get(client, server.url).headers
+    assert fields["X-Content-Type-Options"] == "nosniff"
+    assert fields["Access-Control-Allow-Origin"] == "https://example.test"
+
+
+def behind_a_unix_socket(server: Server, client: requests.Session) -> None:
+    assert b"Flask" in curl("--unix-socket", server.directory / "site.sock", "http://example.test/").stdout
+
+
+def twisted_endpoint(server: Server, client: requests.Session) -> None:
+    assert "It works" in get(client, server.url).text
+
+
+def routes(server: Server, client: requests.Session) -> None:
+    assert "Flask" in get(client, server.url).text
+    assert get(client, f"{server.url}/health").text == "ready\n"
+    assert get(client, f"{server.url}/assets/style.css").ok
+    assert get(client, f"{server.url}/wp-login.php").status_code == 404
+    assert get(client, f"{server.url}/blog/a?b=c").headers["Location"] == "https://blog.example.test/a?b=c"
+
+
+def logs(server: Server, client: requests.Session) -> None:
+    answer = get(client, f"{server.url}/missing")
+    assert "Tell us the number" in answer.text
+    log = server.directory / "access.log"
+    eventually(lambda: log.exists() and log.read_text(), "nothing was logged")
+    line = json.loads(log.read_text())
+    assert line["reason"] in answer.text
+    assert line["request_id"] in answer.text
+
+
+def limits(server: Server, client: requests.Session) -> None:
+    assert "Flask" in get(client, server.url).text
+    assert client.post(server.url, data=b"x" * 70_000).status_code == 413
+
+
+def _of(name: str) -> Callable[[Server, requests.Session], None]:
+    found: Callable[[Server, requests.Session], None] = globals()[name.replace("-", "_")]
+    return found
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_does_what_it_says(examples: Path, name: str, transport: str, client: requests.Session) -> None:
+    with Server(examples, (examples / f"{name}.ini").read_text(), transport) as server:
+        _of(name)(server, client)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_right_as_it_stands(name: str) -> None:
+    answer = tinfront("check", ROOT / "etc" / "examples" / f"{name}.ini")
+    assert (answer.returncode, answer.stderr) == (0, "")

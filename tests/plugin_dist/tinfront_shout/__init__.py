@@ -1,0 +1,1 @@
+"""A filter for tinfront that raises its voice."""
