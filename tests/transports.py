@@ -6,14 +6,17 @@ bytes that came back. What the kernel would take, and when, is the test's to say
 
 from __future__ import annotations
 
+import os
 import re
 import selectors
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import tinfront.front.exchange
 from tinfront.config.model import Limits, Route
 from tinfront.front.connection import Connection
 from tinfront.front.pages import Pages
@@ -229,7 +232,7 @@ class Front:
     """
 
     def __init__(self, handle: Any = None, limits: Limits | None = None, **terms: Any) -> None:
-        self.now = 1000.0
+        self.now = time.monotonic()
         self.over: list[Any] = []
         self.opened: list[Any] = []
         self.soon: deque[Callable[[], Any]] = deque()
@@ -283,8 +286,14 @@ class Front:
         """What one fresh client gets back."""
         return self.connect().send(*packets)
 
+    def freeze(self, monkeypatch: Any) -> Front:
+        """Exchanges, too, live by this front's clock: for tests that let time pass."""
+        monkeypatch.setattr(tinfront.front.exchange, "monotonic", lambda: self.now)
+        return self
+
     def pass_time(self, seconds: float, sweep: float = 1.0) -> None:
         """Let time pass; the sweep comes once a second."""
+        assert tinfront.front.exchange.monotonic() == self.now, "freeze() first"
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + sweep)
@@ -306,8 +315,6 @@ def read(body: Any) -> bytes:
     """All of an ``IBody``."""
     data: bytes | None = body.data()
     if data is None:
-        import os
-
         data = os.pread(body.fileno(), body.length, 0)
     return data
 

@@ -39,7 +39,7 @@ respond = 200 u
 app = corners
 
 [route:demo /old/]
-redirect = /new/{{rest}}{{query}}
+redirect = /new{{rest}}{{query}}
 
 [route:demo = /gone]
 respond = 410

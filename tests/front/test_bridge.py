@@ -4,7 +4,6 @@ import os
 import socket
 
 import pytest
-from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -12,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from tests.rig import Echo, Rig
 from tinfront.config.model import Limits
-from tinfront.front.bridge import BridgeFactory, BridgeLink, ReactorDescriptors, pair
+from tinfront.front.bridge import BridgeLink, ReactorDescriptors
 from tinfront.front.roll import Roll
 from tinfront.interfaces import IDescriptors
 
@@ -131,19 +130,6 @@ def test_a_connection_that_fails_as_it_ends_is_still_counted_out(link):
     assert not roll.connections
 
 
-def test_a_connection_that_cannot_be_built_loses_its_endpoint_socket(rig):
-    def fail(arrival):
-        raise RuntimeError("no")
-
-    roll = Roll(rig.capacity, Limits())
-    link = BridgeFactory("web", fail, roll, rig.reactor).buildProtocol(None)
-    transport = StringTransport()
-    link.makeConnection(transport)
-    assert transport.disconnecting
-    link.connectionLost(Failure(ConnectionDone()))
-    assert (roll.accepted, roll.current) == (1, 0)
-
-
 def test_a_transport_without_a_descriptor_still_tells_whether_it_is_full(link):
     transport = link._bridge
     assert transport.get_write_buffer_size() == 0
@@ -153,11 +139,6 @@ def test_a_transport_without_a_descriptor_still_tells_whether_it_is_full(link):
     transport._valve.resumeProducing()
     transport._valve.resumeProducing()
     assert link.connection.calls == ["made", "pause", "resume"]
-
-
-def test_addresses():
-    assert pair(IPv4Address("TCP", "10.0.0.1", 5)) == ("10.0.0.1", 5)
-    assert pair(UNIXAddress("/run/s")) == ("", 0)
 
 
 class _Arrival:

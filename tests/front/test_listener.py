@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig import Rig, dial, port_of, read_all, talk
+from tests.rig import Rig, dial, port_of, talk
 from tinfront.config.model import Address, Limits
 from tinfront.errors import ConfigError
 from tinfront.front.listener import CannotListen
@@ -320,41 +320,6 @@ def test_a_missing_systemd_socket_is_named(fast):
         fast.make(Address("systemd", path="web")).privilegedStartService()
 
 
-def test_an_endpoint_string():
-    rig = Rig("reactor")
-    listener = rig.make(endpoint="tcp:0:interface=127.0.0.1")
-    listener.privilegedStartService()
-    listener.startService()
-    assert listener.urls()[0].startswith("http://127.0.0.1:")
-    client, connection = rig.connect(listener)
-    assert rig.run(talk, client, b"endpoint") == b"endpoint"
-    assert connection.arrival.peer == client.getsockname()
-    assert connection.arrival.local == ("127.0.0.1", port_of(listener))
-    assert listener.roll.current == 1
-    rig.capacity.limit = 1
-    connection.drain = lambda: None
-    with dial(listener) as refused:
-        assert rig.run(_read_or_reset, refused) == b""
-    assert listener.roll.refused == 1
-    client.close()
-    rig.until(lambda: connection.lost)
-    rig.close()
-
-
-def test_an_endpoint_string_that_makes_no_sense_is_a_config_error(fast):
-    with pytest.raises(ConfigError, match=r"\[listen:web\] endpoint: nonsense:1: "):
-        fast.make(endpoint="nonsense:1").privilegedStartService()
-
-
-def test_an_endpoint_that_cannot_listen():
-    rig = Rig("reactor")
-    taken = port_of(rig.listen())
-    with pytest.raises(CannotListen) as caught:
-        rig.make(endpoint=f"tcp:{taken}:interface=127.0.0.1").privilegedStartService()
-    assert str(caught.value) == f"cannot listen on tcp:{taken}:interface=127.0.0.1: address already in use"
-    rig.close()
-
-
 def test_tls_without_a_certificate_is_a_config_error(fast):
     listener = fast.make(LOCAL)
     object.__setattr__(listener.model, "tls", True)
@@ -364,13 +329,6 @@ def test_tls_without_a_certificate_is_a_config_error(fast):
 
 def port_of_text(name):
     return int(name.rpartition(":")[2])
-
-
-def _read_or_reset(sock):
-    try:
-        return read_all(sock)
-    except ConnectionResetError:
-        return b""
 
 
 def _run_in_child(code):

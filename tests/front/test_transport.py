@@ -5,6 +5,7 @@ import socket
 import struct
 
 import pytest
+from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from tests.rig import Rig, port_of, read_all, talk
@@ -236,6 +237,28 @@ def test_a_connection_that_fails_as_it_begins_is_closed(rig):
     assert made == ["lost"]
 
 
+def test_a_connection_that_fails_at_work_is_closed_and_logged(rig):
+    failures = []
+
+    def observe(event):
+        if "log_failure" in event:
+            failures.append(event["log_failure"].value)
+
+    rig.build, build = lambda arrival: _Clumsy(build(arrival)), rig.build
+    listener = rig.listen()
+    globalLogPublisher.addObserver(observe)
+    try:
+        with socket.create_connection(("127.0.0.1", port_of(listener)), 10) as client:
+            client.sendall(b"x")
+            assert rig.run(_read_or_reset, client) == b""
+            rig.until(lambda: listener.roll.current == 0)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    if rig.fast:  # a Twisted reactor logs by itself
+        assert [str(failure) for failure in failures] == ["clumsy"]
+    assert rig.connections[0].lost == 1
+
+
 def test_a_connection_that_cannot_be_built_is_closed(rig):
     def fail(arrival):
         raise RuntimeError("no")
@@ -263,6 +286,21 @@ class _Aborting:
 
     def write(self, data):
         self.connection.real.abort()
+
+
+class _Clumsy:
+    """A connection that fails at the first byte."""
+
+    deadline = float("inf")
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def data_received(self, data):
+        raise RuntimeError("clumsy")
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
 
 
 class _Broken:

@@ -2,7 +2,7 @@
 
 It serves reactors that have no fast loop below them, and every Twisted endpoint string. For addresses of ours
 ``acceptor`` accepts and the reactor adopts the sockets (``ReactorOpener``). An endpoint string accepts by itself
-(``BridgeFactory``). What differs from the loop's transports: the marks of a TLS transport are Twisted's (over 64 KiB,
+(``endpoint``). What differs from the loop's transports: the marks of a TLS transport are Twisted's (over 64 KiB,
 and empty), and ``eof_received`` is never called on TLS, which is closed at once.
 """
 
@@ -21,7 +21,6 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IReadDescriptor,
-    ISSLTransport,
     IWriteDescriptor,
 )
 from twisted.internet.protocol import Factory, Protocol
@@ -32,7 +31,7 @@ from zope.interface import implementer
 
 from tinfront.front.bridge_tls import BridgeContexts
 from tinfront.front.bridge_transport import BridgeTransport, SocketTransport
-from tinfront.front.roll import Arrival, Roll
+from tinfront.front.roll import Roll
 from tinfront.front.tls import Certificates
 from tinfront.interfaces import IConnection, IDescriptors
 
@@ -163,67 +162,6 @@ class ReactorOpener(Factory):
 def wrap_tls(factory: Factory, reactor: Any, certificates: Certificates) -> TLSMemoryBIOFactory:
     """``factory`` behind our TLS."""
     return TLSMemoryBIOFactory(BridgeContexts(certificates), False, factory, reactor)
-
-
-class EndpointLink(BridgeLink):
-    """For sockets that an endpoint has accepted: only now is it known who came, and how."""
-
-    def __init__(self, factory: BridgeFactory) -> None:
-        # the connection follows in connectionMade
-        super().__init__(factory.reactor, None, factory.roll, False)  # type: ignore[arg-type]
-        self._factory = factory
-
-    def connectionMade(self) -> None:
-        """See ``IProtocol``. The handshake of a TLS transport is waited for, whoever's it is."""
-        factory, transport = self._factory, self.transport
-        assert transport is not None
-        self._roll.enter()
-        self._secure = ISSLTransport.providedBy(transport)
-        arrival = Arrival(factory.name, pair(transport.getPeer()), pair(transport.getHost()), self._secure)
-        try:
-            self.connection = factory.build(arrival)
-        except Exception:  # noqa: BLE001 - logged; one client's trouble must not stop the accepting
-            log.failure("a connection from {peer} could not be built", peer=arrival.peer)
-            transport.loseConnection()
-            return
-        if isinstance(transport, FileDescriptor) and hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-        super().connectionMade()
-
-
-class BridgeFactory(Factory):
-    """For ``IStreamServerEndpoint.listen``.
-
-    :ivar name: of the listener.
-    :ivar build: makes the connection for an ``Arrival``.
-    """
-
-    noisy = False
-
-    def __init__(self, name: str, build: Callable[[Arrival], IConnection], roll: Roll, reactor: Any) -> None:
-        self.name = name
-        self.build = build
-        self.roll = roll
-        self.reactor = reactor
-
-    def buildProtocol(self, addr: Any) -> EndpointLink | None:
-        """See ``IProtocolFactory``. An endpoint cannot be told to wait, so at the bound clients are refused."""
-        capacity = self.roll.capacity
-        if capacity.used >= capacity.limit:
-            self.roll.refused += 1
-            capacity.wait(_no_resume, f"the limit of {capacity.limit} connections is reached")
-            return None
-        return EndpointLink(self)
-
-
-def _no_resume() -> None:
-    """The endpoint accepts all the time; there is nothing to resume."""
-
-
-def pair(address: Any) -> tuple[str, int]:
-    """A Twisted address as ``Arrival`` has it."""
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    return (str(host), int(port)) if host is not None and port is not None else ("", 0)
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)

@@ -16,15 +16,14 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from tinfront.config import model
 from tinfront.errors import ConfigError
 from tinfront.front.acceptor import Acceptor, Entrance, Opener
-from tinfront.front.bridge import BridgeFactory, ReactorDescriptors, ReactorOpener, pair, wrap_tls
+from tinfront.front.bridge import ReactorDescriptors, ReactorOpener
+from tinfront.front.endpoint import EndpointDoor, EndpointFactory
 from tinfront.front.roll import Arrival, Capacity, Roll
 from tinfront.front.sockets import CannotListen, Door, open_doors
 from tinfront.front.tls import Certificates
@@ -79,8 +78,9 @@ class Listener(Service):
         self._ground = ground
         self._doors: list[Door] = []
         self._acceptors: list[Acceptor] = []
-        self._port: Any = None
-        self._sweeping: Any = None
+        self._endpoint: EndpointDoor | None = None
+        self._sweeping = LoopingCall(self.sweep)
+        self._sweeping.clock = ground.reactor
 
     @property
     def connections(self) -> dict[IConnection, Any]:
@@ -90,13 +90,7 @@ class Listener(Service):
     @property
     def bound(self) -> list[str]:
         """What is really listened on: ``127.0.0.1:8080`` (never port 0), ``unix:/run/x.sock``."""
-        found = [str(door) for door in self._doors]
-        if self._port is not None:
-            host, port = pair(self._port.getHost())
-            found.append(
-                (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if host else str(self.model.endpoint)
-            )
-        return found
+        return [str(door) for door in (*self._doors, self._endpoint) if door is not None]
 
     def urls(self) -> list[str]:
         """``bound`` as a user would type it into a browser; unix sockets as they are."""
@@ -130,14 +124,15 @@ class Listener(Service):
                 if address not in present:
                     self._doors += open_doors(address, self.model.backlog, self._ground.keeper)
             if self.model.endpoint:
-                self._open_endpoint(self.model.endpoint)
+                factory = EndpointFactory(self.model.name, self._build, self.roll, self._ground.reactor)
+                self._endpoint = EndpointDoor(self.model, factory, self._certificates())
         except BaseException:
             self._close_doors()
             raise
 
     def startService(self) -> None:
         """Accept. Binds first if that has not been done."""
-        if not self._doors and self._port is None:
+        if not self._doors and self._endpoint is None:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         ground = self._ground
@@ -154,53 +149,22 @@ class Listener(Service):
         self._acceptors = [Acceptor(door.socket, entrance) for door in self._doors]
         for acceptor in self._acceptors:
             acceptor.start()
-        self._sweep_later()
+        self._sweeping.start(SWEEP, now=False)
 
     def _opener(self) -> Opener:
         ground = self._ground
-        certificates = ground.certificates if self.model.tls else None
         if ground.loop is not None:
-            return LoopOpener(ground.loop, self.model.limits, certificates)
-        return ReactorOpener(ground.reactor, certificates)
+            return LoopOpener(ground.loop, self.model.limits, self._certificates())
+        return ReactorOpener(ground.reactor, self._certificates())
 
-    def _open_endpoint(self, text: str) -> None:
-        reactor = self._ground.reactor
-        factory: Any = BridgeFactory(self.model.name, self._build, self.roll, reactor)
-        if self.model.tls:
-            assert self._ground.certificates is not None
-            factory = wrap_tls(factory, reactor, self._ground.certificates)
-        try:
-            listening = serverFromString(reactor, text).listen(factory)
-        except (ValueError, TypeError, OSError) as error:
-            where = f"{self.model.place.file}:{self.model.place.line}: [listen:{self.model.name}] endpoint"
-            raise ConfigError(f"{where}: {text}: {error}") from error
-        failed: list[Failure] = []
-        listening.addCallbacks(self._endpoint_open, failed.append)
-        if failed:
-            cause = failed[0].value
-            cause = cause.socketError if isinstance(cause, CannotListenError) else cause
-            code = getattr(cause, "errno", None)
-            raise CannotListen(code, f"cannot listen on {text}: {getattr(cause, 'strerror', None) or cause}".lower())
-        listening.addErrback(lambda failure: log.failure("{endpoint} failed", failure, endpoint=text))
-
-    def _endpoint_open(self, port: Any) -> None:
-        if self.roll.closing:
-            port.stopListening()
-        else:
-            self._port = port
+    def _certificates(self) -> Certificates | None:
+        return self._ground.certificates if self.model.tls else None
 
     # --- running
 
     def sweep(self, now: float | None = None) -> None:
-        """Expire what is overdue. Called once a second; by hand in tests."""
+        """Expire what is overdue. Called once a second."""
         self.roll.sweep(time.monotonic() if now is None else now)
-
-    def _sweep_later(self) -> None:
-        self._sweeping = self._ground.reactor.callLater(SWEEP, self._swept)
-
-    def _swept(self) -> None:
-        self._sweep_later()
-        self.sweep()
 
     # --- stopping
 
@@ -213,9 +177,8 @@ class Listener(Service):
         for acceptor in self._acceptors:
             acceptor.stop(self.model.backlog)
         self._close_doors()
-        if self._port is not None:
-            port, self._port = self._port, None
-            port.stopListening()
+        if self._endpoint is not None:
+            self._endpoint.close()
 
     def _close_doors(self) -> None:
         for door in self._doors:
@@ -252,8 +215,8 @@ class Listener(Service):
 
     def _end(self, _: None) -> None:
         """Nobody is inside any more."""
-        if self._sweeping is not None and self._sweeping.active():
-            self._sweeping.cancel()
+        if self._sweeping.running:
+            self._sweeping.stop()
         if self.roll in self._ground.capacity.rolls:
             self._ground.capacity.rolls.remove(self.roll)
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.config.model import Limits
@@ -173,6 +174,15 @@ class TlsTransport:
         return default if name == "socket" else self._tls.get_extra_info(name, default)
 
 
+def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception handler for the loop: what a connection did not catch goes to the log like everything else."""
+    error = context.get("exception")
+    if error is None:
+        log.error("{message}", message=context.get("message", "the loop has trouble"))
+    else:
+        log.failure("{message}", Failure(error), message=context.get("message", "the loop has trouble"))
+
+
 class _Nothing:
     """Stands for the transport below when the connection is lost."""
 
@@ -206,6 +216,8 @@ class LoopOpener:
         self._limits = limits
         self._certificates = certificates
         self._opening: set[asyncio.Task[Any]] = set()
+        if loop.get_exception_handler() is None:
+            loop.set_exception_handler(report)
 
     def open(self, sock: socket.socket, connection: IConnection, roll: Roll, secure: bool) -> None:
         """See ``acceptor.Opener``."""

@@ -106,7 +106,7 @@ class H1Codec:
         try:
             head = self._parser.parse(data)
         except ProtocolError as error:
-            return self._give_up([], error)
+            return self._give_up([], self._hopeless(data, 0) or error)
         self._head_only = head.method == "HEAD"
         self._old = head.version == "HTTP/1.0"
         if "connection" in head.fields or self._old:
@@ -129,30 +129,33 @@ class H1Codec:
         while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: an empty line before a request is ignored
             del buffer[:2]
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
-        if buffer and (end < 0 or end > self._head_max):
-            self._check_partial()
-            self._searched = len(buffer)
-        else:
+        if 0 <= end <= self._head_max or not buffer:
             self._searched = 0
-        return end
-
-    def _check_partial(self) -> None:
-        """Refuse at once what no further byte can mend, instead of waiting for the deadline."""
-        buffer = self.held
-        first = buffer[0]
-        if first == 0x16:
-            raise ProtocolError(400, "tls-on-plain-port", "the client speaks TLS on a port for plain HTTP")
-        if not 0x41 <= first <= 0x5A and buffer != b"\r":
-            raise ProtocolError(400, "bad-request-line", "the request line is malformed")
-        start = max(0, self._searched - 1)
-        while (at := buffer.find(b"\n", start)) >= 0:
-            if at == 0 or buffer[at - 1] != 13:
-                raise ProtocolError(400, "bare-lf", "a line ends with a bare LF")
-            start = at + 1
-        if len(buffer) > self._head_max:
+            return end
+        error = self._hopeless(buffer, max(0, self._searched - 1))
+        if error is not None:
+            raise error
+        if len(buffer) - 3 > self._head_max:  # the last three may be of the empty line
             if b"\r\n" not in buffer[: self._head_max]:
                 raise ProtocolError(414, "line-too-long", "the request line is too long")
             raise ProtocolError(431, "head-too-large", f"the head is larger than {self._head_max} bytes")
+        self._searched = len(buffer)
+        return -1
+
+    def _hopeless(self, data: bytes | bytearray, start: int) -> ProtocolError | None:
+        """What no further byte can mend, so that it is refused at once and not at the deadline.
+
+        A whole head that was refused is looked at as well: the reason must not depend on packets.
+        """
+        if data[0] == 0x16:
+            return ProtocolError(400, "tls-on-plain-port", "the client speaks TLS on a port for plain HTTP")
+        if not 0x41 <= data[0] <= 0x5A and data != b"\r":
+            return ProtocolError(400, "bad-request-line", "the request line is malformed")
+        while (at := data.find(b"\n", start, self._head_max + 4)) >= 0:
+            if data[at - 1] != 13:
+                return ProtocolError(400, "bare-lf", "a line ends with a bare LF")
+            start = at + 1
+        return None
 
     def _receive_body(self, data: bytes) -> Events:
         pieces: list[bytes] = []
@@ -164,7 +167,7 @@ class H1Codec:
         try:
             position, complete = self._reader.feed(source, 0, pieces)
         except ProtocolError as error:
-            return self._give_up([], error)
+            return self._give_up([(stream_id, piece) for piece in pieces], error)
         if position < len(source):
             self.held += source[position:]
         events: list[tuple[int, Event]] = []

@@ -41,8 +41,7 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
     head = exchange.head
     fields = head.fields
     if "proxy" in fields or "transfer-encoding" in fields:
-        # An app would take HTTP_PROXY for its own environment; and the body is not chunked any more.
-        fields = {name: fields[name] for name in fields if name not in {"proxy", "transfer-encoding"}}
+        fields = without_forbidden(fields)
     peer, local = exchange.peer, exchange.local
     text = "\0".join(
         (
@@ -57,6 +56,14 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
     if body is None:
         return JOB.pack(job_id, len(text), length, flags | PASSED) + text
     return b"".join((JOB.pack(job_id, len(text), length, flags), text, body))
+
+
+def without_forbidden(fields: dict[str, str]) -> dict[str, str]:
+    """The request's fields without those that no app may see.
+
+    It would take HTTP_PROXY for its own environment; and its body is not chunked any more.
+    """
+    return {name: value for name, value in fields.items() if name not in {"proxy", "transfer-encoding"}}
 
 
 # --- replies: worker to front ---------------------------------------------------------------------------------------

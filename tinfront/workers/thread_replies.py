@@ -1,0 +1,214 @@
+"""Answers on their way from a thread of ``threads.py`` to the front, which shares its process but not its thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from tinfront.errors import ClientGone
+from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead
+from tinfront.interfaces import IBodyProducer, IReply
+from tinfront.workers.headers import Fields
+
+HIGH_MARK = 256 * 1024
+"""Bytes of one answer that may wait for the front; then the thread that writes it waits."""
+
+LOW_MARK = 64 * 1024
+
+Post = Callable[[Callable[..., None], tuple[Any, ...]], None]
+"""Has the front call something soon. Safe for threads."""
+
+
+class Task:
+    """One exchange on its way through a thread.
+
+    :ivar ticket: holds one element; who takes it decides what becomes of the task: a thread that runs it, or the
+        front that takes it back. ``list.pop`` is atomic, so only one can.
+    :ivar length: of the body, -1: none; ``data`` or ``fd`` hold it.
+    :ivar queued: monotonic seconds; ``claimed`` likewise, 0.0 before.
+    :ivar gone: nobody wants the answer any more.
+    :ivar answered: the front has a head, or has refused.
+    :ivar producer: of an answer that comes in pieces.
+    """
+
+    __slots__ = (
+        "answered",
+        "claimed",
+        "data",
+        "exchange",
+        "fd",
+        "gone",
+        "length",
+        "producer",
+        "queued",
+        "script_name",
+        "thread",
+        "ticket",
+    )
+
+    def __init__(self, exchange: Any, script_name: str, queued: float) -> None:
+        self.exchange = exchange
+        self.script_name = script_name
+        self.queued = queued
+        self.claimed = 0.0
+        self.ticket = [True]
+        self.gone = False
+        self.answered = False
+        self.length = -1
+        self.data: bytes | None = None
+        self.fd = -1
+        self.producer: ThreadProducer | None = None
+        self.thread: threading.Thread | None = None
+
+
+@implementer(IBodyProducer)
+class ThreadProducer:
+    """A body that a thread writes and the front takes, with back-pressure between them."""
+
+    def __init__(self, task: Task, post: Post) -> None:
+        self._task = task
+        self._post = post
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._lock = threading.Lock()
+        self._room = threading.Event()
+        self._posted = False
+        self._paused = False
+        self._end: tuple[str, str] | None = None
+        self._outbox: Any = None
+
+    # --- the thread's side -------------------------------------------------------------------------------------------
+
+    def put(self, data: bytes) -> None:
+        """Hand a piece over; waits while too much is on its way.
+
+        :raises ClientGone: nobody wants the rest.
+        """
+        with self._lock:
+            self._pieces.append(data)
+            self._held += len(data)
+            full = self._held > HIGH_MARK
+            if full:
+                self._room.clear()
+        self._call()
+        if full and not self._task.gone:
+            self._room.wait()
+        if self._task.gone:
+            raise ClientGone
+
+    def end(self, reason: str, detail: str) -> None:
+        """No piece follows. ``reason`` is empty if the body is complete."""
+        self._end = (reason, detail)
+        self._call()
+
+    def _call(self) -> None:
+        if not self._posted:
+            self._posted = True
+            self._post(self._deliver, ())
+
+    # --- the front's side --------------------------------------------------------------------------------------------
+
+    def start(self, outbox: Any) -> None:
+        """Begin to write."""
+        self._outbox = outbox
+        self._deliver()
+
+    def pause(self) -> None:
+        """Write no more until ``resume``."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._call()
+
+    def stop(self) -> None:
+        """The client has left."""
+        self._task.gone = True
+        self._outbox = None
+        self._pieces.clear()
+        self._room.set()
+
+    def give_up(self) -> Any:
+        """Stop; returns the outbox, if there is one, to be failed."""
+        outbox = self._outbox
+        self.stop()
+        return outbox
+
+    def _deliver(self) -> None:
+        self._posted = False
+        while self._pieces and self._outbox is not None and not self._paused:
+            data = self._pieces.popleft()
+            with self._lock:
+                self._held -= len(data)
+                if self._held <= LOW_MARK:
+                    self._room.set()
+            self._outbox.write(data)
+        if self._end is not None and not self._pieces and self._outbox is not None:
+            outbox, self._outbox = self._outbox, None
+            reason, detail = self._end
+            if reason:
+                outbox.fail(reason, detail)
+            else:
+                outbox.finish()
+
+
+@implementer(IReply)
+class ThreadReply:
+    """The way out for one task's answer. Nothing here touches the exchange: that is the front's, in its own thread."""
+
+    __slots__ = ("_done", "_post", "_task")
+
+    def __init__(self, task: Task, post: Post, done: Callable[[Task, Any, Any], None]) -> None:
+        """``done`` is called in the front with the task, its head and its body."""
+        self._task = task
+        self._post = post
+        self._done = done
+
+    def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
+        """The whole answer."""
+        self._answer(status, fields, length, body)
+
+    def start(self, status: str, fields: Fields, data: bytes, length: int | None) -> None:
+        """The head and some body; more follows."""
+        if self._task.gone:
+            raise ClientGone
+        producer = self._task.producer = ThreadProducer(self._task, self._post)
+        self._answer(status, fields, length, producer)
+        producer.put(data)
+
+    def write(self, data: bytes) -> None:
+        """More body. Waits while the client is slow and enough is buffered."""
+        producer = self._task.producer
+        assert producer is not None
+        producer.put(data)
+
+    def send_file(self, status: str, fields: Fields, fd: int, offset: int, length: int) -> None:
+        """The whole answer, its body being a run of a file."""
+        # The app closes its own descriptor as soon as this returns.
+        self._answer(status, fields, length, FileSlice(OpenFile(os.dup(fd)), offset, length))
+
+    def finish(self, data: bytes) -> None:
+        """The last of a started body."""
+        producer = self._task.producer
+        assert producer is not None
+        if data:
+            producer.put(data)
+        producer.end("", "")
+
+    def fail(self, reason: str, detail: str) -> None:
+        """The app failed."""
+        producer = self._task.producer
+        if producer is not None:
+            producer.end(reason, detail)
+        else:
+            self._post(self._done, (self._task, None, (500, reason, detail)))
+
+    def _answer(self, status: str, fields: Fields, length: int | None, body: Body) -> None:
+        head = ResponseHead(int(status[:3]), fields.copy(), length, status[4:] or None)
+        self._post(self._done, (self._task, head, body))
