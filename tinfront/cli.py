@@ -2,7 +2,8 @@
 
 Exit codes:
 
-0 stopped as asked · 1 failed while running · 2 wrong usage · 71 cannot listen · 78 the configuration is wrong
+0 stopped as asked · 1 failed while running · 2 wrong usage · 4 the app cannot be loaded (MODULE:APP only; with a file
+the other sites go on) · 71 cannot listen · 78 the configuration is wrong
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tinfront.config.describe import describe
 from tinfront.config.load import single_app
 from tinfront.config.model import Config
 from tinfront.errors import ConfigError
-from tinfront.tap import EX_CONFIG, EX_OSERR, EX_USAGE, fail, install_loop, read
+from tinfront.tap import EX_CONFIG, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
 
 EXAMPLES = """\
 examples:
@@ -58,6 +59,11 @@ class RunOptions(usage.Options):
         """The one argument."""
         self["target"] = target
 
+    @property
+    def has_file(self) -> bool:
+        """Whether the target is a file, and not an app."""
+        return ":" not in self["target"] or os.path.exists(self["target"])
+
     def config(self) -> Config:
         """The configuration that was asked for.
 
@@ -65,7 +71,7 @@ class RunOptions(usage.Options):
         :raises ConfigError: what they name cannot be used.
         """
         target = self["target"]
-        if ":" not in target or os.path.exists(target):
+        if self.has_file:
             if self["bind"] or self["workers"]:
                 raise usage.UsageError("-b and -w go with MODULE:APP; a file says it itself")
             return read(target)
@@ -118,7 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
-            raise SystemExit(run(options.subOptions.config()))
+            chosen = options.subOptions
+            raise SystemExit(run(chosen.config(), needs_app=not chosen.has_file))
         if options.subCommand == "check":
             raise SystemExit(check(options.subOptions["file"]))
     except usage.UsageError as error:
@@ -139,8 +146,11 @@ def check(file: str) -> int:
     return 0
 
 
-def run(config: Config) -> int:
-    """Serve until a signal ends it. Returns the exit code."""
+def run(config: Config, needs_app: bool = False) -> int:
+    """Serve until a signal ends it, or, with ``needs_app``, until an app turns out to be broken.
+
+    Returns the exit code.
+    """
     loop = install_loop()
     from twisted.internet import reactor  # noqa: PLC0415 - after the choice
 
@@ -156,9 +166,18 @@ def run(config: Config) -> int:
     for url in service.urls():
         print(f"tinfront serves {url}", file=sys.stderr)
     core: Any = reactor
+    broken: list[str] = []
+
+    def started(ready: bool, name: str) -> None:
+        if not ready:
+            broken.append(name)
+            service.stop_now()
+
+    for name, pool in service.pools.items() if needs_app else ():
+        pool.when_ready().addCallback(started, name)
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
-    return 0
+    return EX_NO_APP if broken else 0
 
 
 def _log_to_stderr() -> None:
