@@ -8,6 +8,7 @@ the other sites go on) · 71 cannot listen · 78 the configuration is wrong
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
 from typing import Any
@@ -31,7 +32,20 @@ examples:
 """
 
 
-class RunOptions(usage.Options):
+class Command(usage.Options):
+    """What all parts of the command have."""
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"tinfront {__version__}")
+        raise SystemExit(0)
+
+    def getSynopsis(self) -> str:
+        """The usage line, as it stands in the class."""
+        return f"Usage: {self.synopsis}"
+
+
+class RunOptions(Command):
     """Options of ``tinfront run``."""
 
     synopsis = "tinfront run FILE.ini | MODULE:APP [-b ADDRESS]… [-w N] [--threads N]"
@@ -54,6 +68,15 @@ class RunOptions(usage.Options):
         self["bind"].append(address)
 
     opt_b = opt_bind
+
+    def parseOptions(self, options: list[str]) -> None:  # type: ignore[override]
+        """Take options before and behind the argument, as gunicorn does."""
+        try:
+            given, rest = getopt.gnu_getopt(options, self.shortOpt, self.longOpt)
+        except getopt.error as error:
+            raise usage.UsageError(str(error)) from error
+        flat = [part for name, value in given for part in ((name, value) if value else (name,))]
+        super().parseOptions([*flat, "--", *rest])  # type: ignore[no-untyped-call]
 
     def parseArgs(self, target: str) -> None:  # type: ignore[override]
         """The one argument."""
@@ -87,7 +110,7 @@ class RunOptions(usage.Options):
         return int(given) if given else max(2, len(os.sched_getaffinity(0)))
 
 
-class CheckOptions(usage.Options):
+class CheckOptions(Command):
     """Options of ``tinfront check``."""
 
     synopsis = "tinfront check FILE.ini"
@@ -98,7 +121,7 @@ class CheckOptions(usage.Options):
         self["file"] = file
 
 
-class Options(usage.Options):
+class Options(Command):
     """Options of ``tinfront``."""
 
     synopsis = "tinfront run | check [options]"
@@ -107,11 +130,6 @@ class Options(usage.Options):
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
     ]
-
-    def opt_version(self) -> None:
-        """Print the version and exit."""
-        print(f"tinfront {__version__}")
-        raise SystemExit(0)
 
     def getUsage(self, width: int | None = None) -> str:
         """Usage, then examples."""
