@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from zope.interface import implementer
+
 import tinfront.front.exchange
 from tinfront.config.model import Limits, Route
 from tinfront.front.connection import Connection
@@ -23,6 +25,7 @@ from tinfront.front.pages import Pages
 from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.http.message import ResponseHead
+from tinfront.interfaces import IBodyProducer
 from tinfront.routing.table import BoundRoute, SiteTable, Table
 from tinfront.wire.codec import Preamble
 from tinfront.wire.h1_head import HeadLimits, HeadParser
@@ -56,7 +59,7 @@ class MemoryTransport:
     # --- for the connection
 
     def write(self, data: bytes) -> None:
-        assert type(data) is bytes
+        assert isinstance(data, bytes)
         assert not self.eof, "written after write_eof"
         self.writes += 1
         if self.lost:
@@ -334,6 +337,7 @@ class Later:
         return exchange
 
 
+@implementer(IBodyProducer)
 class Producer:
     """An ``IBodyProducer`` that remembers what it was told."""
 
@@ -437,3 +441,49 @@ def socket_pair(buffer: int = 4096) -> tuple[socket.socket, socket.socket]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     return ours, theirs
+
+
+class SocketTransport(MemoryTransport):
+    """The same on a real socket, so that sendfile works; ``theirs`` is the client's end."""
+
+    def __init__(self, front: Front, buffer: int = 4096) -> None:
+        super().__init__(front)
+        self.socket, self.theirs = socket_pair(buffer)
+
+    def _push(self) -> None:
+        try:
+            while self.buffer and not self.lost:
+                del self.buffer[: self.socket.send(self.buffer)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.buffer.clear()
+            self.closing = True
+        if self.closing and not self.buffer and not self.lost:
+            self.lost = True
+            self.socket.close()
+            self.front.soon.append(lambda: self.connection.connection_lost(None))
+
+    def read_all(self) -> bytes:
+        """Read like a client until nothing more comes."""
+        idle = 0
+        while idle < 3:
+            idle += 1
+            try:
+                while data := self.theirs.recv(65536):
+                    self.out += data
+                    idle = 0
+            except BlockingIOError:
+                pass
+            except ConnectionResetError:
+                break
+            self.take(0)
+            if self.front.descriptors.turn() or self.front.soon:
+                idle = 0
+            self.front.turn()
+        return bytes(self.out)
+
+    def done(self) -> None:
+        """Give the descriptors back."""
+        self.socket.close()
+        self.theirs.close()

@@ -35,6 +35,8 @@ examples:
 class Command(usage.Options):
     """What all parts of the command have."""
 
+    synopsis: str
+
     def opt_version(self) -> None:
         """Print the version and exit."""
         print(f"tinfront {__version__}")

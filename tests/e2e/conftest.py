@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ class Authority:
         path = self._directory / f"{name or hosts[0].replace('*', '_')}.pem"
         self._ca.issue_cert(*hosts).private_key_and_cert_chain_pem.write_to_path(path)
         return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_with_us() -> Iterator[None]:
+    """A TERM for pytest ends the servers of the tests too, as INT does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -187,7 +187,7 @@ def test_an_app_that_raises(client: requests.Session, server: Server, url: str, 
     assert (answer.status_code, answer.json()["reason"]) == (500, "app-error")
     # The traceback is in the log, under the id that the page shows.
     error = "RuntimeError: before the head" if path == "/raises" else "SystemExit: 3"
-    server.log.wait_for(rf"req={answer.headers['X-Request-ID']} Traceback(.*\n)+?.*{error}")
+    server.log.wait_for(rf"req={answer.headers['X-Request-ID']} GET {path} failed:\n\tTraceback(.*\n)+?\t{error}")
     assert client.get(f"{url}/hello").text == "hello"
 
 

@@ -62,9 +62,9 @@ def test_static_files(client: requests.Session, url: str, path: str) -> None:
 
 def test_traversal_knows_the_prefix(client: requests.Session, url: str) -> None:
     book = client.get(f"{url}/shelf/book").json()
-    assert book == {"name": "book", "url": f"{url}/shelf/book/", "path": "/shelf/book", "children": []}
+    assert book == {"name": "book", "url": f"{url}/shelf/book/", "path": "/library/shelf/book/", "children": []}
     assert client.get(f"{url}/shelf").json()["children"] == ["book"]
-    assert client.get(f"{url}/").json() == {"name": "", "url": f"{url}/", "path": "/", "children": ["shelf"]}
+    assert client.get(f"{url}/").json() == {"name": "", "url": f"{url}/", "path": "/library/", "children": ["shelf"]}
 
 
 def test_traversal_to_nowhere(client: requests.Session, url: str) -> None:

@@ -7,15 +7,13 @@ close is one that lets the client read the answer first.
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front import patience
+from tinfront.front import closing, patience
 from tinfront.front.bypass import Bypass
 from tinfront.front.exchange import Exchange
 from tinfront.front.terms import Terms
@@ -32,8 +30,6 @@ HELD_MAX = 64 * 1024
 
 _ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 """For a method that is refused before a resource could say what it allows (RFC 9110 section 15.5.6)."""
-
-_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Arrival(Protocol):
@@ -52,13 +48,14 @@ class Connection:
     :ivar outboxes: those whose body is on its way, by stream.
     :ivar writable: False while the transport's buffer is over its high mark.
     :ivar write: the transport's ``write``.
+    :ivar lingering: the answer is out, and what still comes in is dropped.
+    :ivar ended: the client sends no more.
+    :ivar lost: there is no connection any more.
     """
 
     __slots__ = (
         "__weakref__",
         "_bypass",
-        "_ended",
-        "_lost",
         "_reading_held",
         "_receiving",
         "certificate",
@@ -66,9 +63,11 @@ class Connection:
         "count",
         "count_max",
         "deadline",
+        "ended",
         "exchanges",
         "lingering",
         "local",
+        "lost",
         "old_age",
         "outboxes",
         "patience",
@@ -102,8 +101,8 @@ class Connection:
         self._bypass: Bypass | None = None
         self._receiving = False
         self._reading_held = False
-        self._ended = False  # the client sends no more
-        self._lost = False
+        self.ended = False
+        self.lost = False
 
     # --- from the transport
 
@@ -134,7 +133,7 @@ class Connection:
                     exchange.open()
                 else:
                     self._more(stream_id, event)
-            if not codec.held or self.exchanges or self.lingering or not self.writable or self._lost:
+            if not codec.held or self.exchanges or self.lingering or not self.writable or self.lost:
                 break
             events = codec.receive(b"")
         self._receiving = False
@@ -142,10 +141,11 @@ class Connection:
             self.deadline = patience.WATCHED
             if len(codec.held) > HELD_MAX or (codec.multiplexed and not self.writable):
                 self.hold_reading(True)
-            if self._lost:  # in the midst of it: what was opened since has no client
-                self._leave_all()
-        elif not self.writable:
+            if self.lost:  # in the midst of it: what was opened since has no client
+                self.leave_all()
+        elif not self.writable:  # the client does not take its answers, so it may ask for no more
             self.hold_reading(True)
+            self.deadline = patience.WATCHED
         elif codec.held:
             patience.head_begun(self)
 
@@ -158,7 +158,7 @@ class Connection:
             elif stream_id:
                 self.refuse_head(stream_id, event)
             else:
-                self._give_up(event)
+                closing.give_up(self, event)
         elif isinstance(event, Reply):
             self.reply(event)
         elif event is WINDOW:
@@ -174,21 +174,14 @@ class Connection:
 
     def refuse_head(self, stream_id: int, error: ProtocolError) -> None:
         """A head that was not understood still gets an answer and its line in the logs."""
-        if self._lost:
+        if self.lost:
             return
         self.exchanges[stream_id] = exchange = Exchange(self, stream_id, RequestHead("-", "-", "-", {}, "", "-", ""))
         exchange.refuse(error.status, error.reason, error.detail, _ALLOW if error.status == 405 else ())
 
-    def _give_up(self, error: ProtocolError) -> None:
-        """The whole connection is not understood any more, and has no way to answer but goodbye."""
-        self.terms.log.info("{peer} {reason}: {error}", peer=self.peer[0], reason=error.reason, error=error)
-        self.codec.closing = True
-        self._leave_all()
-        self.close(error.reason)
-
     def eof_received(self) -> bool:
         """See ``IConnection``. A client may shut its side and still read the answers to what it has sent."""
-        self._ended = True
+        self.ended = True
         for exchange in tuple(self.exchanges.values()):
             if exchange.incomplete:  # and will be for ever
                 exchange.leave()
@@ -206,22 +199,27 @@ class Connection:
             self._advance()
 
     def _wake(self, stream_ids: tuple[int, ...]) -> None:
-        """These streams may send again. Whose turn it was waits behind the others the next time."""
+        """These streams may send again. Who does so is behind the others the next time."""
         outboxes = self.outboxes
         for stream_id in stream_ids:
-            outbox = outboxes.pop(stream_id, None)
-            if outbox is not None:
-                outboxes[stream_id] = outbox
-                outbox.drain()
+            outbox = outboxes.get(stream_id)
+            if outbox is None:
+                continue
+            exchange = self.exchanges[stream_id]
+            before = exchange.sent
+            outbox.drain()
+            if exchange.sent > before and stream_id in outboxes:
+                outboxes[stream_id] = outboxes.pop(stream_id)
 
     def connection_lost(self, error: Exception | None) -> None:
         """See ``IConnection``."""
-        self._lost = True
+        self.lost = True
         self.write = _nowhere
-        self._close_bypass()
-        self._leave_all()
+        self.close_bypass()
+        self.leave_all()
 
-    def _leave_all(self) -> None:
+    def leave_all(self) -> None:
+        """The client is gone for all exchanges."""
         for exchange in tuple(self.exchanges.values()):
             exchange.leave()
 
@@ -230,11 +228,11 @@ class Connection:
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over: close, or go on with what the client has sent behind it."""
         self.exchanges.pop(exchange.stream_id, None)
-        if self._lost:
+        if self.lost:
             return
         if self.codec.closing:
             if not self.exchanges:
-                self.close()
+                closing.close(self)
             return
         self.deadline = exchange.ended + self.terms.limits.keepalive_timeout
         if not self._receiving:
@@ -242,29 +240,25 @@ class Connection:
 
     def _advance(self) -> None:
         """Take up what was held back while an answer was due or stuck."""
-        if self._receiving or self._lost or self.lingering:
+        if self._receiving or self.lost or self.lingering:
             return
         if self.exchanges:
             self.deadline = patience.WATCHED
         if not self.writable:
             self.hold_reading(True)
+            self.deadline = patience.WATCHED
             return
         self.hold_reading(False)
         if self.codec.held:
             self.data_received(b"")
-        if self._ended and not self.exchanges and self.writable:
-            self.close()
+        if self.ended and not self.exchanges and self.writable:
+            closing.close(self)
 
     def hold_reading(self, hold: bool) -> None:
         """Let the kernel keep what the client sends, or take it again."""
-        if hold != self._reading_held and not (self._lost or self._ended):
+        if hold != self._reading_held and not (self.lost or self.ended):
             self._reading_held = hold
             self.transport.pause_reading() if hold else self.transport.resume_reading()
-
-    def hold_body(self, hold: bool) -> None:
-        """Nobody takes the body that comes in, yet. Where streams have windows, its window is enough."""
-        if not self.codec.multiplexed:
-            self.hold_reading(hold)
 
     def reply(self, data: bytes) -> None:
         """Send what the codec has to say."""
@@ -275,7 +269,7 @@ class Connection:
 
     def bypass(self) -> Bypass | None:
         """The way past the transport, if it may be taken now: plain, and everything before has left."""
-        if self.secure or self._lost or self.transport.get_write_buffer_size() > 0:
+        if self.secure or self.lost or self.transport.get_write_buffer_size() > 0:
             return None
         if self._bypass is None:
             sock = self.transport.get_extra_info("socket")
@@ -283,16 +277,13 @@ class Connection:
                 self._bypass = Bypass(sock.fileno(), self.terms.descriptors)
         return self._bypass
 
-    def _close_bypass(self) -> None:
+    def close_bypass(self) -> None:
+        """To be called before the transport closes."""
         if self._bypass is not None:
             self._bypass.close()
             self._bypass = None
 
     # --- the end
-
-    def stuck(self) -> bool:
-        """Whether only the client keeps bytes of an answer from leaving."""
-        return self.transport.get_write_buffer_size() > 0 or any(outbox.waiting for outbox in self.outboxes.values())
 
     def expire(self, now: float) -> None:
         """See ``IConnection``."""
@@ -302,51 +293,7 @@ class Connection:
         """See ``IConnection``."""
         self.codec.closing = True
         if not self.exchanges and not self.lingering:
-            self.close()
-
-    def close(self, reason: str = "") -> None:
-        """Close so that the client can still read the answer.
-
-        Bytes that come in unread would make the kernel reset the connection, so they are read and dropped for a while
-        (RFC 9112 section 9.6).
-        """
-        self._close_bypass()
-        transport = self.transport
-        if transport is None or transport.is_closing() or self.lingering:
-            return
-        self.reply(self.codec.close(reason))
-        if self._ended or not self.codec.unread:
-            transport.close()
-            return
-        self.hold_reading(False)
-        self.lingering = True
-        patience.linger(self)
-        if transport.can_write_eof():
-            transport.write_eof()
-
-    def cut(self, stream_id: int) -> None:
-        """Give up one answer so that the client sees it is incomplete."""
-        if self._lost:
-            return
-        data = self.codec.reset(stream_id, "")
-        if data is not None:
-            self.reply(data)
-        elif self.codec.until_close:  # the end of the connection would pass for the end of the body
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None and not self.secure:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-            self.codec.closing = True
-            self.abort()
-        else:
-            self.codec.closing = True
-            self._close_bypass()
-            self.transport.close()
-
-    def abort(self) -> None:
-        """Close now."""
-        self._close_bypass()
-        if self.transport is not None:
-            self.transport.abort()
+            closing.close(self)
 
 
 def _nowhere(_: bytes) -> None:

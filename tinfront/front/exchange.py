@@ -27,9 +27,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front.outbox import Outbox, change
+from tinfront.front.answer import discard, filtered, fit
+from tinfront.front.closing import cut
+from tinfront.front.outbox import Outbox
 from tinfront.front.spool import Spool
-from tinfront.http.message import Answer, Body, FileSlice, RequestHead, ResponseHead
+from tinfront.http.message import Answer, Body, RequestHead, ResponseHead
 from tinfront.interfaces import IExchange
 from tinfront.routing.table import BoundRoute, SiteTable
 
@@ -106,13 +108,6 @@ class Exchange:
     def request_id(self) -> str:
         """See ``IExchange``: eight digits of this process's start, then the exchange's number."""
         return f"{_boot}-{self.number:x}"
-
-    @property
-    def times(self) -> Exchange:
-        """TEMPORARY."""
-        return self
-
-    first_byte = 0.0
 
     @property
     def finished(self) -> bool:
@@ -198,7 +193,8 @@ class Exchange:
         self.received = monotonic()
         early, self._early = self._early, None
         if early is not None:
-            connection.hold_body(False)
+            if not connection.codec.multiplexed:
+                connection.hold_reading(False)
             for data in early:
                 self.seal() if data is None else self.receive(data)
         elif self.head.expects_continue:
@@ -225,10 +221,14 @@ class Exchange:
             self._wait(data)
 
     def _wait(self, data: bytes | None) -> None:
-        """Keep what was already on its way, and let no more come. None stands for the end."""
+        """Keep what was already on its way, and let no more come. None stands for the end.
+
+        Where streams have windows, nothing need be done: nothing is ``consumed``.
+        """
         if self._early is None:
             self._early = []
-            self.connection.hold_body(True)
+            if not self.connection.codec.multiplexed:
+                self.connection.hold_reading(True)
         self._early.append(data)
 
     def seal(self) -> None:
@@ -254,19 +254,19 @@ class Exchange:
     def respond(self, head: ResponseHead, body: Body) -> None:
         """See ``IExchange``."""
         if self.state > HANDLING:
-            _discard(body)
+            discard(body)
             return
         self.state = SENDING
         self.answered = monotonic()
         connection = self.connection
         codec = connection.codec
-        transforms: list[Any] = []
+        transforms: Any = ()
         try:
             if self.route is not None and self.route.response_filters:
-                head, body, transforms = self._filter(self.route, head, body)
+                head, body, transforms = filtered(self, self.route, head, body)
             if type(body) is bytes and not transforms and (length := len(body)) <= codec.whole_max:
                 if head.length != length or self.head.method == "HEAD":
-                    head, body = self._fit(head, body)
+                    head, body = fit(self.head.method, head, body)
                 data = codec.send_response(self.stream_id, head, body)
                 self.status = head.status
                 self.sent = len(body)
@@ -278,32 +278,10 @@ class Exchange:
                 return
         except Exception:  # noqa: BLE001 - a plugin's error, or a head that cannot be sent
             if not self.status:
-                _discard(body)
+                discard(body)
             self.broken()
             return
         self.finish()
-
-    def _filter(self, route: BoundRoute, head: ResponseHead, body: Body) -> tuple[ResponseHead, Body, list[Any]]:
-        """Ask each response filter once; only those that return a transform touch the body."""
-        if head.block is not None:
-            head = head.copy()
-        transforms = [transform for ask in route.response_filters if (transform := ask(self, head)) is not None]
-        if transforms:
-            head.length = None
-            if type(body) is bytes and not self._bodiless(head):  # known whole: its new length will be known, too
-                return head, change(transforms, body, True), []
-        return head, body, transforms
-
-    def _fit(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, bytes]:
-        """Make length and body agree; where no body is sent, the length may speak of the one that a GET would get."""
-        bodiless = self._bodiless(head)
-        if (bodiless and head.length is None and body) or (not bodiless and head.length != len(body)):
-            head = head.copy()
-            head.length = len(body)
-        return head, b"" if bodiless else body
-
-    def _bodiless(self, head: ResponseHead) -> bool:
-        return self.head.method == "HEAD" or head.status in (204, 304)
 
     # --- DONE
 
@@ -344,7 +322,7 @@ class Exchange:
         self.status = self.status or 499
         _report(self, self.status, detail)
         self._drop()
-        self.connection.cut(self.stream_id)
+        cut(self.connection, self.stream_id)
         self.finish()
 
     def leave(self) -> None:
@@ -378,7 +356,7 @@ class Exchange:
             # Nothing has been sent. A response filter failed, or the head cannot be put into bytes: without both, then.
             self.reason = "internal-error"
             head, body = self.connection.terms.pages.make(self, 500, self.reason)
-            self._outbox = outbox = Outbox(self, [])
+            self._outbox = outbox = Outbox(self, ())
             outbox.open(head, body)
         else:
             self.refuse(500, "internal-error")
@@ -398,12 +376,6 @@ def _no_route(exchange: Exchange) -> None:
 def _too_large(exchange: Exchange, route: BoundRoute) -> None:
     where = f"body_limit = {route.body_limit} of [route:{route.model.site} {route.pattern}]"
     exchange.refuse(413, "body-too-large", f"the body is larger than {where}")
-
-
-def _discard(body: Body) -> None:
-    """Nobody will send this body: whoever makes it may stop."""
-    if not isinstance(body, (bytes, FileSlice, list)):
-        body.stop()
 
 
 def _report(exchange: Exchange, status: int, detail: str) -> None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from tinfront.errors import SpoolFull
+from tinfront.front.answer import bodiless, change
+from tinfront.front.closing import abort
 from tinfront.front.spool import SpoolFile
 from tinfront.http.message import Body, FileSlice, ResponseHead
 from tinfront.interfaces import IOutbox
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 64 * 1024
 """Bytes read from a file at a time where sendfile cannot be used (TLS, chunked, filters)."""
+
+SHRANK = "the file became shorter while it was sent"
 
 TURN_MAX = 1024 * 1024
 """Bytes of a response sent before other connections get their turn."""
@@ -51,7 +55,7 @@ class Outbox:
         "_transforms",
     )
 
-    def __init__(self, exchange: Exchange, transforms: list[Any]) -> None:
+    def __init__(self, exchange: Exchange, transforms: Sequence[Any]) -> None:
         self._exchange = exchange
         self._connection = exchange.connection
         self._transforms = transforms
@@ -75,10 +79,10 @@ class Outbox:
         if producer is None and head.length is None and not self._transforms:
             head = head.copy()
             head.length = _length(body)
-        bodiless = exchange.head.method == "HEAD" or head.status in (204, 304)
-        data = connection.codec.send_head(exchange.stream_id, head, bodiless)
+        ended = bodiless(exchange.head.method, head.status)
+        data = connection.codec.send_head(exchange.stream_id, head, ended)
         exchange.status = head.status
-        if bodiless:
+        if ended:
             if producer is not None:
                 producer.stop()
             connection.write(data)
@@ -89,23 +93,19 @@ class Outbox:
         self._prefix = data
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
-            self._take(body)
+            self._complete = True
+            for piece in body if isinstance(body, list) else (body,):
+                if isinstance(piece, FileSlice):
+                    if piece.length:  # a copy: a file slice may be shared, and ours is used up
+                        self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
+                elif piece:
+                    self._queue.append(piece)
+                    self._held += len(piece)
             self.drain()
         else:
             self._producer = producer
             producer.start(self)
             self._flush()
-
-    def _take(self, body: Any) -> None:
-        """A body that is all there."""
-        self._complete = True
-        for piece in body if isinstance(body, list) else (body,):
-            if isinstance(piece, FileSlice):
-                if piece.length:  # a copy: a file slice may be shared, and ours is used up
-                    self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
-            elif piece:
-                self._queue.append(piece)
-                self._held += len(piece)
 
     def stop(self) -> None:
         """The response ends here, complete or not."""
@@ -168,14 +168,16 @@ class Outbox:
             piece = self._file.append(data)
         except SpoolFull:
             self._remember(data, last)
-            self._pause()
-            return
-        if isinstance(last, FileSlice) and last.file is piece.file and last.offset + last.length == piece.offset:
-            last.length += piece.length
+            full = True
         else:
-            self._queue.append(piece)
-        if self._file.size >= terms.file_max:
-            self._pause()
+            if isinstance(last, FileSlice) and last.file is piece.file and last.offset + last.length == piece.offset:
+                last.length += piece.length
+            else:
+                self._queue.append(piece)
+            full = self._file.size >= terms.file_max
+        if full and not self._paused and self._producer is not None:
+            self._paused = True
+            self._producer.pause()
 
     def _remember(self, data: bytes, last: object) -> None:
         """Keep it in memory; small pieces become one, as each would cost more than it holds."""
@@ -184,11 +186,6 @@ class Outbox:
             last += data
         else:
             self._queue.append(bytearray(data))
-
-    def _pause(self) -> None:
-        if not self._paused and self._producer is not None:
-            self._paused = True
-            self._producer.pause()
 
     # --- out
 
@@ -229,7 +226,7 @@ class Outbox:
             return
         if self._complete:
             if self._transforms:
-                data, self._transforms = self._change(b"", True), []
+                data, self._transforms = self._change(b"", True), ()
                 self._send(data)
             if not (self._stopped or self._rest):
                 self._end()
@@ -306,10 +303,10 @@ class Outbox:
         try:
             taken = bypass.send_file(piece, self._again)
         except OSError:
-            connection.abort()
+            abort(connection)
             return -1
         if taken == 0:
-            self._shrank()
+            self._exchange.abort("file-shrank", SHRANK)
         elif taken > 0:
             self._exchange.sent += taken
             if self._left is not None:
@@ -326,14 +323,11 @@ class Outbox:
             return -1
         taken = len(data)
         if not taken:
-            self._shrank()
+            self._exchange.abort("file-shrank", SHRANK)
             return -1
         self._advance(piece, taken)
         self._send(data)
         return taken
-
-    def _shrank(self) -> None:
-        self._exchange.abort("file-shrank", "the file became shorter while it was sent")
 
     def _advance(self, piece: FileSlice, count: int) -> None:
         piece.offset += count
@@ -347,16 +341,6 @@ class Outbox:
         except Exception:  # noqa: BLE001 - a plugin's error
             self._exchange.broken()
             return b""
-
-
-def change(transforms: Iterable[Any], data: bytes, last: bool) -> bytes:
-    """What body transforms make of some bytes; after the ``last``, each one's rest goes through those behind it."""
-    for transform in transforms:
-        if data:
-            data = transform.feed(data)
-        if last:
-            data += transform.finish()
-    return data
 
 
 def _length(body: Any) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinfront.errors import ProtocolError
+from tinfront.front import closing
 
 if TYPE_CHECKING:
     from tinfront.front.connection import Connection
@@ -61,12 +62,6 @@ def head_begun(connection: Connection) -> None:
         connection.deadline = connection.terms.clock() + connection.terms.limits.head_timeout
 
 
-def linger(connection: Connection) -> None:
-    """The answer is out; read on for a while so that the client gets to see it."""
-    connection.patience.until = connection.terms.clock() + connection.terms.limits.linger_time
-    connection.deadline = WATCHED
-
-
 def expire(connection: Connection, now: float) -> None:
     """The deadline has passed: find out whether that matters, and what to do."""
     connection.patience.sweep()
@@ -77,7 +72,7 @@ def expire(connection: Connection, now: float) -> None:
         for exchange in tuple(connection.exchanges.values()):
             _watch(connection, exchange, now)
     elif connection.transport is None:
-        connection.abort()
+        closing.abort(connection)
     elif connection.codec.held and connection.writable and not connection.transport.is_closing():
         connection.codec.closing = True
         limit = connection.terms.limits.head_timeout
@@ -95,10 +90,16 @@ def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
             exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
         elif (age := now - exchange.received) > limits.body_rate_grace and length < age * limits.body_rate:
             exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
-    elif exchange.state == _SENDING and connection.stuck():
+    elif exchange.state == _SENDING and _stuck(connection):
         mark = (exchange.sent, connection.transport.get_write_buffer_size())
         if patience.idle_for(exchange.number, mark, now) >= limits.send_timeout:
             exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+
+
+def _stuck(connection: Connection) -> bool:
+    """Whether only the client keeps bytes of an answer from leaving."""
+    left = connection.transport.get_write_buffer_size()
+    return left > 0 or any(outbox.waiting for outbox in connection.outboxes.values())
 
 
 def _watch_lingering(connection: Connection, now: float) -> None:
@@ -109,17 +110,20 @@ def _watch_lingering(connection: Connection, now: float) -> None:
     if left:
         patience.until = now + limits.linger_time
         if idle >= limits.send_timeout:
-            connection.abort()
+            closing.abort(connection)
     elif now >= patience.until or idle >= limits.linger_timeout:
-        connection.abort()
+        closing.abort(connection)
 
 
 def _watch_idle(connection: Connection, now: float) -> None:
-    """No request: the time since the last answer is up, unless that answer is still on its way."""
+    """No request: the time since the last answer is up, unless that answer is or was still on its way."""
+    limits = connection.terms.limits
     left = connection.transport.get_write_buffer_size()
-    if left == 0:
-        connection.close()
-        return
-    connection.deadline = WATCHED
-    if connection.patience.idle_for(0, left, now) >= connection.terms.limits.send_timeout:
-        connection.abort()
+    if left:
+        connection.deadline = WATCHED
+        if connection.patience.idle_for(0, left, now) >= limits.send_timeout:
+            closing.abort(connection)
+    elif connection.deadline == WATCHED:
+        connection.deadline = now + limits.keepalive_timeout
+    else:
+        closing.close(connection)

@@ -252,7 +252,6 @@ class H1Codec:
             self._awaiting = self.closing
         return data
 
-
     def window(self, stream_id: int) -> int:
         """See ``ICodec``: no limit but the transport's."""
         return _UNLIMITED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
@@ -98,16 +97,6 @@ def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int 
     """
     stream: BinaryIO = io.BytesIO(body or b"") if fd < 0 else open(fd, "rb", buffering=INPUT_BUFFER)  # noqa: SIM115
     if length >= 0:
-        environ["CONTENT_LENGTH"] = str(length)
-    else:
-        environ.pop("CONTENT_LENGTH", None)
+        environ["CONTENT_LENGTH"] = str(length)  # exact, also where the client did not know it
     environ["wsgi.input"] = stream
     return stream
-
-
-def reopen(fd: int) -> int:
-    """A read-only descriptor of the same file with an offset of its own.
-
-    :raises OSError: there is no /proc, or it may not be read.
-    """
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)

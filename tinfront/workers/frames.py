@@ -27,8 +27,12 @@ FIXED = 12
 BODY_INLINE = 16 * 1024
 """A longer body is passed by descriptor, so that a few jobs cannot fill the socket."""
 
-JOB_MAX = 512 * 1024
-"""No job is larger: the size of a worker's receive buffer."""
+JOB_MAX = 192 * 1024
+"""No job is larger: it fits into a socket's buffer of default size, and into a worker's receive buffer."""
+
+
+class JobTooLarge(ValueError):
+    """A request's head is larger than any job may be."""
 
 
 def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: bytes | None) -> bytes:
@@ -36,6 +40,7 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
 
     :param length: of the body; -1: the request has none.
     :param body: the bytes, or None if a descriptor is passed beside the message.
+    :raises JobTooLarge: its head alone is over the bound.
     :raises ValueError: some text holds NUL or is not latin-1, and would be read as something else.
     """
     head = exchange.head
@@ -50,6 +55,8 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
             *chain.from_iterable(fields.items()),
         )
     ).encode("latin-1")
+    if len(text) > JOB_MAX - BODY_INLINE - JOB.size:
+        raise JobTooLarge(f"the request's head has {len(text)} bytes, too many for a job")
     if text.count(0) != FIXED - 1 + 2 * len(fields):
         raise ValueError("the request holds a NUL character")
     flags = SECURE if exchange.secure else 0
@@ -102,6 +109,15 @@ def encode_reply(
     size = len(head) + len(body)
     announced = -1 if length is None else length
     return b"".join((REPLY.pack(size, len(head), job_id, claimed, announced, kind), head, body))
+
+
+_FAILURES = frozenset(("app-error", "bad-header", "bad-length", "bad-job"))
+
+
+def decode_failure(body: bytes) -> tuple[str, str]:
+    """Reason and detail of a FAIL or CUT. A reason that is none of ours is taken for ``app-error``."""
+    reason, _, detail = body.decode("utf-8", "replace").partition("\0")
+    return (reason if reason in _FAILURES else "app-error"), detail
 
 
 class Decoder:

@@ -7,7 +7,6 @@ Nothing is sent twice on suspicion: see ``board.py`` for the way a job is taken 
 
 from __future__ import annotations
 
-import array
 import errno
 import fcntl
 import os
@@ -20,11 +19,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tinfront.workers.board import DOUBT, Board, create_board
-from tinfront.workers.environ import reopen
-from tinfront.workers.frames import BODY_INLINE, JOB_MAX, encode_job
+from tinfront.workers.descriptors import send_with_body
+from tinfront.workers.frames import BODY_INLINE, JobTooLarge, encode_job
 
 if TYPE_CHECKING:
-    from tinfront.workers.replies import Streamed
+    from tinfront.workers.streamed import Streamed
 
 LOOK_AHEAD = 3
 """Jobs that may be in the socket, per slot, besides the one that runs there."""
@@ -33,7 +32,6 @@ SOCKET_BUFFER = 1024 * 1024
 UNCLAIMED = 0.1
 """Seconds after which a job that is in no socket and on no board is in doubt."""
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _LATER = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS, errno.EMFILE, errno.ENFILE))
 
 Verdict = tuple[int, str, str]
@@ -88,35 +86,26 @@ class JobQueue:
         self._sender.setblocking(False)
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._send = self._sender.send
-        # The kernel keeps some of the buffer for itself, and answers EMSGSIZE to what could never fit.
-        self._message_max = min(JOB_MAX, self._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
 
     def pump(self) -> None:
-        """Send what may be sent now. Called at each turn of the queue; whatever does not fit stays."""
+        """Send what may be sent now; whatever does not fit stays. Called whenever something has changed."""
         waiting, pending = self.waiting, self.pending
         while waiting and len(pending) < self.limit:
             job = waiting.popleft()
-            exchange = job.exchange
-            if exchange.finished:
-                continue
             self._last_id = job_id = self._last_id + 1
+            body = job.exchange.body
             try:
-                body = exchange.body
                 if body is None:
-                    message = encode_job(job_id, exchange, job.script_name, -1, b"")
-                    if len(message) > self._message_max:
-                        raise OSError(errno.EMSGSIZE, "the job is too large for the queue's socket")
-                    self._send(message)
+                    self._send(encode_job(job_id, job.exchange, job.script_name, -1, b""))
+                elif job.exchange.finished:
+                    continue  # and its body is closed
                 else:
                     self._send_with_body(job_id, job, body)
-            except BlockingIOError:
-                waiting.appendleft(job)
-                return
             except (OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in _LATER:
                     waiting.appendleft(job)
                     return
-                _unfit(job, error)
+                _refuse_unfit(job, error)
                 continue
             job.id = job_id
             job.sent = monotonic()
@@ -124,25 +113,12 @@ class JobQueue:
             pending[job_id] = job
 
     def _send_with_body(self, job_id: int, job: Job, body: Any) -> None:
-        length, data = body.length, None
-        if length <= BODY_INLINE:
-            data = body.data()
-        message = encode_job(job_id, job.exchange, job.script_name, length, data)
-        if len(message) > self._message_max:
-            raise OSError(errno.EMSGSIZE, "the job is too large for the queue's socket")
-        if data is not None:
+        data = body.data() if body.length <= BODY_INLINE else None
+        message = encode_job(job_id, job.exchange, job.script_name, body.length, data)
+        if data is None:
+            send_with_body(self._sender, message, body.fileno())
+        else:
             self._send(message)
-            return
-        kept = body.fileno()
-        try:
-            # A worker that opened the descriptor anew could write to what a second worker may have to read.
-            fcntl.fcntl(kept, fcntl.F_ADD_SEALS, _SEALS)
-        except OSError:
-            pass  # a file, or sealed already
-        # Each attempt gets a descriptor of its own: a shared one would share its offset.
-        with open(reopen(kept), "rb", buffering=0) as file:
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
-            self._sender.sendmsg([message], [rights])
 
     def cancel(self, exchange: Any) -> None:
         """Forget an exchange. If no worker has claimed its job, none will."""
@@ -221,7 +197,7 @@ class JobQueue:
         if job.verdict is not None:
             refuse(job.exchange, job.verdict)
             return
-        job.exchange.times.retries += 1
+        job.exchange.retries += 1
         self.waiting.appendleft(job)
 
     def close(self) -> None:
@@ -242,8 +218,8 @@ def refuse(exchange: Any, verdict: Verdict, retry_after: int = 1) -> None:
     exchange.refuse(status, reason, detail, fields)
 
 
-def _unfit(job: Job, error: Exception) -> None:
-    if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
+def _refuse_unfit(job: Job, error: Exception) -> None:
+    if isinstance(error, JobTooLarge) or (isinstance(error, OSError) and error.errno == errno.EMSGSIZE):
         refuse(job.exchange, (431, "head-too-large", str(error)))
     elif isinstance(error, OSError):
         refuse(job.exchange, (500, "job-unsent", str(error)))

@@ -1,138 +1,133 @@
-"""The front's handle on one nursery process: starts it, gives it orders, hears its reports, and waits for its end."""
+"""Sees to it that an app always has a nursery: one after the other, each a fresh interpreter with the code as it is.
+
+A nursery whose app starts threads at import is replaced by one that imports nothing (``preload = no``). One that dies
+is replaced at once; one that cannot import the app is tried again, ever more slowly.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import tinfront
 from tinfront.workers import frames
-from tinfront.workers.applog import LogPipe
-from tinfront.workers.nursery import BOOTSTRAP
+from tinfront.workers.applog import cut
+from tinfront.workers.nursery_process import NurseryProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twisted.logger import Logger
 
     from tinfront.config.model import App
     from tinfront.workers.jobs import JobQueue
-
-_REPORT_FDS = 4
-_READS = 64
-
-Report = Callable[[int, int, int, str, list[int]], None]
-"""Takes kind, two numbers, text and descriptors, which are the taker's from then on."""
+    from tinfront.workers.pool import BackOff
 
 
 class Nurse:
-    """One nursery.
+    """Holds the current nursery, and those that still have to be waited for.
 
-    :ivar on_report: takes each report.
-    :ivar on_end: called once when the nursery has closed its end, so is dead or dying.
-    :ivar imported: it is ready to fork.
+    :ivar back_off: when something that failed may be started again.
     """
 
-    def __init__(self, app: App, watcher: Any, log: Logger, on_report: Report, on_end: Callable[[Nurse], None]) -> None:
-        self.on_report = on_report
-        self.on_end = on_end
-        self.imported = False
+    def __init__(self, app: App, keeper: Any, watcher: Any, log: Logger, back_off: BackOff) -> None:
+        self.back_off = back_off
         self._app = app
+        self._keeper = keeper
         self._watcher = watcher
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._preload = app.preload
+        self._current: NurseryProcess | None = None
+        self._leaving: list[NurseryProcess] = []
 
-    def start(self, keeper: Any, queue: JobQueue, preload: bool) -> None:
-        """Start the process.
-
-        :raises OSError: it cannot be started.
-        """
-        app = self._app
-        log_read, log_write = os.pipe2(os.O_CLOEXEC)
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        self._pipe = LogPipe(log_read, self._watcher, self._log, app.name)
-        inherited = {
-            "jobs": queue.receiver.fileno(),
-            "board": queue.board_fd,
-            "control": theirs.fileno(),
-            "log": log_write,
-        }
-        settings = {
-            "name": app.name,
-            "wsgi": app.wsgi,
-            "path": app.path,
-            "chdir": app.chdir,
-            "preload": preload,
-            "multiprocess": app.workers > 1,
-            "version": tinfront.__version__,
-            **inherited,
-        }
-        package = os.path.dirname(os.path.abspath(tinfront.__file__))
-        argv = [sys.executable, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]
-        try:
-            self._process = keeper.start_nursery(argv, {**os.environ, **app.env}, list(inherited.values()))
-        except OSError:
-            self.close()
-            raise
-        finally:
-            os.close(log_write)
-            theirs.close()
-        self._pipe.pid = self._process.pid if self._process else 0
-        self._watcher.add_reader(self._control.fileno(), self._readable)
+    def begin(self, queue: JobQueue, crew: Any) -> None:
+        """Start the first one. ``crew`` is told what the nurseries report, by its methods ``on_…``."""
+        self._queue = queue
+        self._crew = crew
+        self.start()
 
     @property
-    def alive(self) -> bool:
-        """Whether orders reach it."""
-        return self._control is not None
+    def imported(self) -> bool:
+        """Whether workers can be forked."""
+        return self._current is not None and self._current.imported
+
+    @property
+    def ended(self) -> bool:
+        """True when every nursery has been waited for."""
+        return self._current is None and not self._leaving
+
+    def start(self) -> None:
+        """Start a nursery, if there is none."""
+        if self._current is not None:
+            return
+        nursery = NurseryProcess(self._app, self._watcher, self._log, self)
+        try:
+            nursery.start(self._keeper, self._queue, self._preload)
+        except OSError as error:
+            self.report_failure(f"its nursery cannot be started: {error}")
+            return
+        nursery.deadline = monotonic() + self._app.startup_timeout
+        self._current = nursery
 
     def order(self, kind: int, first: int = 0, second: int = 0, fds: Iterable[int] = ()) -> bool:
-        """Send one order; False if it cannot be sent now."""
-        if self._control is None:
-            return False
-        try:
-            socket.send_fds(self._control, [frames.encode_order(kind, first, second)], list(fds))
-        except OSError:
-            return False
-        return True
+        """Send an order to the current nursery; False if it cannot be sent."""
+        return self._current is not None and self._current.order(kind, first, second, fds)
 
-    def close(self) -> None:
-        """Hang up: a nursery without a front stops its workers and ends. Harmless twice."""
-        if self._control is not None:
-            self._watcher.remove_reader(self._control.fileno())
-            self._control.close()
-            self._control = None
+    def tick(self, now: float) -> None:
+        """Wait for those that end; end the one that imports for too long."""
+        self._leaving = [nursery for nursery in self._leaving if not nursery.reap()]
+        nursery = self._current
+        if nursery is not None and not nursery.imported and now >= nursery.deadline:
+            nursery.kill()
+            self._let_go(nursery)
+            self.report_failure(f"the app was not imported within {self._app.startup_timeout:g} s")
 
-    def kill(self) -> None:
-        """End it at once."""
-        self.close()
-        if self._process is not None:
-            self._process.kill()
+    def hang_up(self, kill: bool = False) -> None:
+        """End the nursery."""
+        if self._current is not None:
+            self._let_go(self._current)
+        if kill:
+            for nursery in self._leaving:
+                nursery.kill()
 
-    def reap(self) -> bool:
-        """True once the process has been waited for."""
-        if self._process is not None and self._process.poll() is None:
-            return False
-        self._pipe.close()
-        return True
+    def report_failure(self, text: str) -> None:
+        """The app cannot be started as it is."""
+        self.back_off.failed()
+        self._log.error("[{app}] cannot start: {text}", app=self._app.name, text=cut(text))
+        self._crew.on_unbootable(text.rstrip().rpartition("\n")[2] or "no reason was given")
 
-    def _readable(self) -> None:
-        for _ in range(_READS):
-            if self._control is None:
-                return
-            try:
-                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _REPORT_FDS, socket.MSG_CMSG_CLOEXEC)
-            except BlockingIOError:
-                return
-            except OSError:
-                data, fds = b"", []
-            report = frames.decode_order(data)
-            if report is None:
-                self.close()
-                self.on_end(self)
-                return
-            self.on_report(*report, fds)
+    def on_report(self, nursery: NurseryProcess, kind: int, first: int, second: int, text: str, fds: list[int]) -> None:
+        """A nursery has reported."""
+        if nursery is not self._current:
+            kind = 0
+        if kind == frames.BORN:
+            self._crew.on_born(first, second, text, fds)
+            return
+        for fd in fds:
+            os.close(fd)
+        if kind == frames.IMPORTED:
+            nursery.imported = True
+            self._crew.on_imported()
+        elif kind == frames.FAILED:
+            self.report_failure(text)
+        elif kind == frames.THREADED:
+            self._preload = False
+            self._log.warn(
+                "[{app}] starts threads when it is imported ({threads}), which a fork would not survive: "
+                "each worker imports it by itself, as with preload = no",
+                app=self._app.name,
+                threads=text,
+            )
+        elif kind == frames.DIED:
+            self._crew.on_died(first, second, text)
+
+    def on_end(self, nursery: NurseryProcess) -> None:
+        """A nursery has died, or has no more to do."""
+        if nursery is self._current:
+            self._let_go(nursery)
+            self._crew.on_orphaned(nursery.imported)
+
+    def _let_go(self, nursery: NurseryProcess) -> None:
+        nursery.close()
+        self._current = None
+        self._leaving.append(nursery)

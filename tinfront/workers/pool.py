@@ -71,7 +71,7 @@ class Pool(Service):
         self._timer: Any = None
         self._when_ready: list[Deferred[bool]] = []
         self._stopped: Deferred[None] | None = None
-        self._stop_at = 0.0
+        self._stop_began = 0.0
         self._stop_stage = 0
 
     @property
@@ -102,7 +102,7 @@ class Pool(Service):
         if stopped is None:
             self._stopped = stopped = Deferred()
             self._refusal = (503, "stopping", "the pool is being stopped")
-            self._stop_at = monotonic() + self.grace
+            self._stop_began = monotonic()
             if self._timer is not None:
                 self._timer.cancel()
             self._fire(False)

@@ -15,7 +15,9 @@ from zope.interface import implementer
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers.board import Board
 from tinfront.workers.crew import Crew
+from tinfront.workers.deadlines import Deadlines
 from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse
+from tinfront.workers.nurse import Nurse
 from tinfront.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from tinfront.config.model import App
     from tinfront.interfaces import IDescriptors, IKeeper
-    from tinfront.workers.worker import WorkerProcess
+    from tinfront.workers.worker_process import WorkerProcess
 
 KILL_AFTER = 2.0
 """Seconds between TERM and KILL for a worker that outlives the grace."""
@@ -47,8 +49,9 @@ class ProcessPool(Pool):
         self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
         self._limit = queue.limit
         self._bound = app.queue_max + slots
-        self._crew = Crew(app, keeper, descriptors, log, self._back_off, self)
-        self._late_claims: dict[int, tuple[int, float]] = {}
+        nurse = Nurse(app, keeper, descriptors, log, self._back_off)
+        self._crew = Crew(app, descriptors, log, nurse, self)
+        self._deadlines = Deadlines(app, queue, self._crew, log)
 
     # --- what others call --------------------------------------------------------------------------------------------
 
@@ -66,7 +69,7 @@ class ProcessPool(Pool):
         job.script_name = script_name
         job.deaths = 0
         job.answering = job.verdict = None
-        job.queued = exchange.times.queued = monotonic()
+        job.queued = exchange.queued = monotonic()
         waiting.append(job)
         if len(self._pending) < self._limit:
             self._pump()
@@ -93,90 +96,23 @@ class ProcessPool(Pool):
         self._crew.start(self._queue)
 
     def _sweep(self, now: float) -> None:
-        if self._app.queue_timeout:
-            self._sweep_waiting(now, self._app.queue_timeout)
-        if self._app.timeout:
-            self._sweep_claims(now, self._app.timeout)
+        self._deadlines.sweep(now)
         self._queue.doubt_unclaimed(now)
         self._crew.tick(now)
         self._pump()
 
-    def _sweep_waiting(self, now: float, limit: float) -> None:
-        """Refuse what has waited for too long."""
-        verdict = (503, "queue-timeout", f"no worker of {self._app.name} was free within {limit:g} s")
-        waiting = self._waiting
-        while waiting and now - waiting[0].queued > limit:
-            job = waiting.popleft()
-            if not job.exchange.finished:
-                refuse(job.exchange, verdict)
-        oldest = now - limit
-        overdue = [job for job in self._pending.values() if job.queued < oldest and job.answering is None]
-        if overdue:
-            claims = self._queue.board.claims()
-            for job in overdue:
-                if job.id not in claims:
-                    self._queue.doubt(job, verdict)
-
-    def _sweep_claims(self, now: float, timeout: float) -> None:
-        """Find the jobs that run for too long, and the slots that are busy after their job was over."""
-        claims = self._queue.board.claims()
-        late = self._late_claims
-        self._late_claims = {}
-        for job_id, (slot, since) in claims.items():
-            worker = self._crew.seats[slot // self._app.threads]
-            job = self._pending.get(job_id)
-            if worker is None:
-                continue
-            if job is None:
-                known = late.get(slot)
-                first = known[1] if known is not None and known[0] == job_id else now
-                self._late_claims[slot] = (job_id, first)
-                if now - first > timeout:
-                    self._crew.kill(worker, f"it was busy for {timeout:g} s after its answer was over")
-            elif job.answering is None and now - (since if job.sent <= since <= now else job.sent) > timeout:
-                self._fail_overdue(job, worker, now)
-        for worker in self._crew:
-            if worker.overdue and not worker.why and self._running(worker, claims) == 0:
-                self._crew.kill(worker, "a job had no answer in time")
-
-    def _running(self, worker: WorkerProcess, claims: dict[int, tuple[int, float]]) -> int:
-        threads = self._app.threads
-        return sum(1 for job_id in claims if job_id in self._pending and claims[job_id][0] // threads == worker.seat)
-
-    def _fail_overdue(self, job: Job, worker: WorkerProcess, now: float) -> None:
-        """504: the slot is lost until its worker is replaced, which waits for the worker's other jobs."""
-        head = job.exchange.head
-        age = now - job.sent
-        self._log.error(
-            "[{app}] no answer after {age:.1f} s: {method} {path} req={request_id}, worker {pid}; its stacks follow",
-            app=self._app.name,
-            age=age,
-            method=head.method,
-            path=head.path,
-            request_id=job.exchange.request_id,
-            pid=worker.pid,
-        )
-        if not worker.overdue:
-            worker.overdue = True
-            self._crew.dump(worker)
-            self._crew.stop(worker)
-        self._queue.give_up(job)
-        job.exchange.times.pid = worker.pid
-        if not job.exchange.finished:
-            refuse(job.exchange, (504, "app-timeout", f"no answer within {self._app.timeout:g} s"))
-
     def _advance_stop(self, now: float) -> bool:
         crew = self._crew
-        if self._stop_stage == 0 and (now >= self._stop_at or not (self._waiting or self._pending)):
+        late = now - self._stop_began - self.grace
+        if self._stop_stage == 0 and (late >= 0 or not (self._waiting or self._pending)):
             self._stop_stage = 1
-            self._stop_at = max(now, self._stop_at)
-            crew.stop_all()
-        elif self._stop_stage == 1 and now >= self._stop_at:
+            crew.stop()
+        elif self._stop_stage == 1 and late >= 0:
             self._stop_stage = 2
             self._refuse_all((503, "stopping", "the grace of the stop is over"))
-            crew.end_all(signal.SIGTERM)
-        elif self._stop_stage == 2 and now >= self._stop_at + KILL_AFTER:
-            crew.end_all(signal.SIGKILL)
+            crew.end(signal.SIGTERM)
+        elif self._stop_stage == 2 and late >= KILL_AFTER:
+            crew.end(signal.SIGKILL)
         if not crew.ended:
             return False
         self._refuse_all((503, "stopping", "the pool is being stopped"))
@@ -219,22 +155,21 @@ class ProcessPool(Pool):
         self._pending.pop(job.id, None)
         self._queue.board.abandon(job.id)
         exchange = job.exchange
-        exchange.times.pid = worker.pid
+        exchange.pid = worker.pid
         detail = f"worker {worker.pid}: {reason}"
-        if job.answering is not None and job.answering.outbox is not None:
-            job.answering.outbox.fail("worker-died", detail)
-            return
-        if exchange.finished:
-            return
         job.deaths += 1
-        if job.answering is not None or not retry or exchange.head.method not in _IDEMPOTENT:
+        if job.answering is not None:
+            job.answering.fail(502, "worker-died", detail)
+        elif exchange.finished:
+            pass
+        elif not retry or exchange.head.method not in _IDEMPOTENT:
             refuse(exchange, (502, "worker-died", detail))
         elif job.deaths > 1:
             refuse(exchange, (502, "poison", f"a second worker died of it; {detail}"))
         elif self._stopped is not None and self._stop_stage > 0:
             refuse(exchange, (503, "stopping", detail))
         else:
-            exchange.times.retries += 1
+            exchange.retries += 1
             self._waiting.appendleft(job)
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -254,8 +189,8 @@ class ProcessPool(Pool):
         for job in list(self._pending.values()):
             if self._stopped is not None:
                 self._queue.give_up(job)
-                if job.answering is not None and job.answering.outbox is not None:
-                    job.answering.outbox.fail(verdict[1], verdict[2])
+                if job.answering is not None:
+                    job.answering.fail(*verdict)
                 elif not job.exchange.finished:
                     refuse(job.exchange, verdict)
             elif job.id not in claims:

@@ -7,16 +7,12 @@ paused for a slow client holds back no other answer.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import stat
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import implementer
-
-from tinfront.http.message import FileSlice, OpenFile, ResponseHead
-from tinfront.interfaces import IBodyProducer
+from tinfront.http.message import FileSlice, ResponseHead
+from tinfront.workers.descriptors import receive_file
 from tinfront.workers.frames import (
     BROKEN,
     CUT,
@@ -32,65 +28,32 @@ from tinfront.workers.frames import (
     Decoder,
     Frame,
     Head,
+    decode_failure,
     decode_head,
 )
+from tinfront.workers.streamed import Streamed
 
 if TYPE_CHECKING:
     from tinfront.workers.jobs import Job, JobQueue
 
 READ_SIZE = 64 * 1024
+"""Bytes read at once; a larger buffer would be mapped and unmapped by the allocator each time."""
+
+_ACKNOWLEDGE = b"\x06"
 _DRAIN_READS = 64
 _HEADS_MAX = 1024
 _HEAD_KEPT = 1024
-_ACK = b"\x06"
-_REFUSALS = {"app-error": 500, "bad-header": 500, "bad-length": 500, "bad-job": 500}
-
 _PIECES = frozenset((DATA, END, CUT))
 _FIRSTS = frozenset((START, FILE, FAIL))
 
 _heads: dict[bytes, Head] = {}
 
 
-@implementer(IBodyProducer)
-class Streamed:
-    """An answer that comes in pieces, as the producer of a response body.
-
-    :ivar left: bytes that the announced length still allows; None: no length was announced.
-    """
-
-    __slots__ = ("_stream", "job", "left", "outbox")
-
-    def __init__(self, stream: ReplyStream, job: Job, left: int | None) -> None:
-        self._stream = stream
-        self.job = job
-        self.left = left
-        self.outbox: Any = None
-
-    def start(self, outbox: Any) -> None:
-        """Begin to write."""
-        self.outbox = outbox
-        self._stream.release()
-
-    def pause(self) -> None:
-        """Read no more of this worker thread; once all has come there is nothing to pause."""
-        if self._stream.current is self:
-            self._stream.unwatch()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self._stream.current is self:
-            self._stream.watch()
-
-    def stop(self) -> None:
-        """The client has left: let the worker know, and let what it still sends go by."""
-        self._stream.abandon(self)
-
-
 class ReplyStream:
     """Reads the replies of one worker thread.
 
     :ivar current: the answer that is coming in pieces, or None.
-    :ivar reads: how often something came; 0 for a worker that never answered.
+    :ivar reads: how often something came.
     """
 
     __slots__ = (
@@ -108,7 +71,7 @@ class ReplyStream:
     )
 
     def __init__(self, sock: socket.socket, watcher: Any, queue: JobQueue, worker: Any) -> None:
-        """Watch ``sock``. ``worker`` is the ``crew.WorkerProcess`` behind it."""
+        """Watch ``sock``. ``worker`` is the ``WorkerProcess`` behind it."""
         sock.setblocking(False)
         self._socket = sock
         self._fd = sock.fileno()
@@ -118,13 +81,13 @@ class ReplyStream:
         self._pending = queue.pending
         self._worker = worker
         self._decoder = Decoder()
-        self.current: Streamed | None = None
         self._held: list[Frame] | None = None
+        self.current: Streamed | None = None
         self.reads = 0
         self.watch()
 
     def readable(self) -> None:
-        """Take what has come."""
+        """Take what has come. The way of a whole answer is all here: each call on it would be one per request."""
         try:
             data = self._socket.recv(READ_SIZE)
         except BlockingIOError:
@@ -136,7 +99,6 @@ class ReplyStream:
             self._worker.on_lost()
             return
         self.reads += 1
-        pending = self._pending
         for frame in self._decoder.feed(data):
             kind, job_id, claimed, length, head, body = frame
             if kind != WHOLE or self.current is not None:
@@ -144,25 +106,21 @@ class ReplyStream:
                 if self._fd < 0:
                     return
                 continue
-            job = pending.pop(job_id, None)
+            job = self._pending.pop(job_id, None)
             if job is None:
                 continue  # its client has left, or its deadline has passed
             known = _heads.get(head) or _learn(head)
-            exchange = job.exchange
             if known is None or job.answering is not None or (length != len(body) and not _is_silent(job, known, body)):
                 self._violate("a broken answer", job)
                 return
-            if exchange.finished:
-                continue
-            times = exchange.times
-            times.claimed = claimed if claimed >= job.queued else job.queued
-            times.pid = self._worker.pid
+            exchange = job.exchange
+            exchange.claimed = claimed if claimed >= job.queued else job.queued
+            exchange.pid = self._worker.pid
             status, reason, fields = known
             exchange.respond(ResponseHead(status, fields.copy(), None if length < 0 else length, reason), body)
         if self._decoder.error:
             self._violate(self._decoder.error)
-            return
-        if self._queue.waiting:
+        elif self._queue.waiting:
             self._queue.pump()
 
     def drain(self) -> None:
@@ -188,13 +146,10 @@ class ReplyStream:
 
     def close(self) -> None:
         """The worker is gone. Whatever it has sent is taken; an answer that is not complete by then never will be."""
-        if self._fd < 0:
-            return
-        self.watch()
-        self.drain()
-        self.unwatch()
-        self._fd = -1
-        self._socket.close()
+        if self._fd >= 0:
+            self.watch()
+            self.drain()
+            self._shut()
 
     def release(self) -> None:
         """The outbox is there: what came before it may go."""
@@ -214,23 +169,13 @@ class ReplyStream:
 
     def _take(self, frame: Frame) -> None:
         """Handle any frame but a WHOLE that is in its place."""
-        kind, job_id, claimed, length, head, body = frame
+        kind, job_id, _, _, _, body = frame
         if self._held is not None:
             self._held.append(frame)
         elif kind in _PIECES:
             self._take_piece(kind, job_id, body)
         elif kind in _FIRSTS and self.current is None:
-            job = self._pending.get(job_id)
-            if job is not None and job.answering is not None:
-                self._violate("a second answer", job)
-            elif kind == FILE:
-                self._respond_file(job, frame)
-            elif job is not None:
-                self._note(job, claimed)
-                if kind == START:
-                    self._start(job, length, head)
-                else:
-                    self._fail(job, body)
+            self._take_first(frame)
         elif kind == READY and not job_id:
             self._worker.on_ready()
         elif kind == BROKEN and not job_id:
@@ -238,16 +183,38 @@ class ReplyStream:
         elif kind != DROPPED or not self._queue.dropped(job_id):
             self._violate("a frame out of place")
 
-    def _start(self, job: Job, length: int, head: bytes) -> None:
-        known = _heads.get(head) or _learn(head)
-        if known is None:
-            self._violate("a broken head", job)
+    def _take_first(self, frame: Frame) -> None:
+        """The beginning of an answer, or all of it."""
+        kind, job_id, claimed, length, head, body = frame
+        file = receive_file(self._worker.files, job_id) if kind == FILE else None
+        job = self._pending.get(job_id)
+        if job is None:
             return
-        announced = None if length < 0 else length
-        streamed = self.current = job.answering = Streamed(self, job, announced)
+        known = (200, None, []) if kind == FAIL else _heads.get(head) or _learn(head)
+        if job.answering is not None or known is None or (kind == FILE and (file is None or length < 0)):
+            self._violate("a broken answer", job)
+            return
+        exchange = job.exchange
+        exchange.claimed = claimed if claimed >= job.queued else job.queued
+        exchange.pid = self._worker.pid
         status, reason, fields = known
-        job.exchange.respond(ResponseHead(status, fields.copy(), announced, reason), streamed)
+        answer = ResponseHead(status, fields.copy(), None if length < 0 else length, reason)
+        if kind == START:
+            self._start(job, answer)
+            return
+        del self._pending[job_id]
+        if file is None:
+            exchange.refuse(500, *decode_failure(body))
+        elif len(body) != OFFSET.size or OFFSET.unpack(body)[0] + length > os.fstat(file.fd).st_size:
+            exchange.refuse(500, "bad-length", "the file is shorter than the answer that the app made of it")
+        else:
+            exchange.respond(answer, FileSlice(file, OFFSET.unpack(body)[0], length))
+
+    def _start(self, job: Job, head: ResponseHead) -> None:
+        streamed = self.current = job.answering = Streamed(self, job, head.length)
+        job.exchange.respond(head, streamed)
         if streamed.outbox is None and self.current is streamed:
+            # A filter takes its time; or the exchange is over and will never say so.
             if job.exchange.finished:
                 self.abandon(streamed)
             else:
@@ -255,99 +222,49 @@ class ReplyStream:
                 self.unwatch()
 
     def _take_piece(self, kind: int, job_id: int, body: bytes) -> None:
+        """More of an answer that has begun, or its end, which the worker waits to see acknowledged."""
         current = self.current
         if current is None or current.job.id != job_id:
             if current is not None or job_id in self._pending:
                 self._violate("a piece of an answer that has not begun")
             elif kind != DATA:
                 self._acknowledge()
-            return
-        if kind == DATA:
-            if current.left is not None:
-                current.left -= len(body)
-                if current.left < 0:
-                    self._violate("a body longer than announced")
-                    return
-            current.outbox.write(body)
-            return
-        self.current = None
-        del self._pending[job_id]
-        self.watch()
-        self._acknowledge()
-        if kind == CUT:
-            reason, detail = _reason(body)
-            current.outbox.fail(reason, detail)
-        elif current.left:
-            current.outbox.fail("bad-length", f"{current.left} bytes of the announced body are missing")
+        elif kind == DATA:
+            if not current.take(body):
+                self._violate("a body longer than announced")
         else:
-            current.outbox.finish()
-
-    def _respond_file(self, job: Job | None, frame: Frame) -> None:
-        _, job_id, claimed, length, head, body = frame
-        file = self._take_file(job_id)
-        if job is None:
-            return
-        known = _heads.get(head) or _learn(head)
-        if file is None or known is None or len(body) != OFFSET.size or length < 0:
-            self._violate("a broken file answer", job)
-            return
-        (offset,) = OFFSET.unpack(body)
-        del self._pending[job_id]
-        self._note(job, claimed)
-        status, reason, fields = known
-        if offset + length > os.fstat(file.fd).st_size:
-            job.exchange.refuse(500, "bad-length", "the file has become shorter than the answer")
-        elif not job.exchange.finished:
-            job.exchange.respond(ResponseHead(status, fields.copy(), length, reason), FileSlice(file, offset, length))
-
-    def _take_file(self, job_id: int) -> OpenFile | None:
-        """The descriptor that came with a job: a regular file that can be read; None if there is no such thing."""
-        for _ in range(_DRAIN_READS):
-            try:
-                data, fds, _, _ = socket.recv_fds(self._worker.files, OFFSET.size, 1, socket.MSG_CMSG_CLOEXEC)
-            except OSError:
-                return None
-            files = [OpenFile(fd) for fd in fds]
-            if not data:
-                return None
-            if files and data == OFFSET.pack(job_id):
-                return files[0] if _is_readable(files[0].fd) else None
-        return None
-
-    def _fail(self, job: Job, body: bytes) -> None:
-        reason, detail = _reason(body)
-        del self._pending[job.id]
-        if not job.exchange.finished:
-            job.exchange.refuse(_REFUSALS[reason], reason, detail)
-
-    def _note(self, job: Job, claimed: float) -> None:
-        job.exchange.times.claimed = claimed if claimed >= job.queued else job.queued
-        job.exchange.times.pid = self._worker.pid
+            self.current = None
+            del self._pending[job_id]
+            self.watch()
+            self._acknowledge()
+            current.end(kind, body)
 
     def _acknowledge(self) -> None:
         try:
-            self._socket.send(_ACK)
+            self._socket.send(_ACKNOWLEDGE)
         except OSError:
             pass  # the worker is gone, and its end is on its way
 
     def _violate(self, why: str, job: Job | None = None) -> None:
         """The worker broke its protocol: nothing it says counts any more."""
+        self._shut()
+        current, self.current, self._held = self.current, None, None
+        if current is not None:
+            self._pending.pop(current.job.id, None)
+            current.fail(502, "bad-reply", why)
+        if job is not None:
+            self._pending.pop(job.id, None)
+            if job.answering is None:
+                job.exchange.refuse(502, "bad-reply", why)
+            elif job.answering is not current:
+                job.answering.stop()
+                job.answering.fail(502, "bad-reply", why)
+        self._worker.on_violation(why)
+
+    def _shut(self) -> None:
         self.unwatch()
         self._fd = -1
         self._socket.close()
-        current, self.current = self.current, None
-        self._held = None
-        if current is not None:
-            self._pending.pop(current.job.id, None)
-            if current.outbox is None:
-                job = current.job
-            else:
-                current.outbox.fail("bad-reply", why)
-        if job is not None:
-            self._pending.pop(job.id, None)
-            if job.answering is None or job.answering.outbox is None:
-                job.exchange.refuse(502, "bad-reply", why)
-        self._worker.on_violation(why)
 
 
 def _learn(raw: bytes) -> Head | None:
@@ -363,13 +280,3 @@ def _learn(raw: bytes) -> Head | None:
 def _is_silent(job: Job, known: Head, body: bytes) -> bool:
     """Whether an answer without a body may announce a length."""
     return not body and (known[0] in {204, 304} or job.exchange.head.method == "HEAD")
-
-
-def _reason(body: bytes) -> tuple[str, str]:
-    reason, _, detail = body.decode("utf-8", "replace").partition("\0")
-    return (reason if reason in _REFUSALS else "app-error"), detail
-
-
-def _is_readable(fd: int) -> bool:
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    return stat.S_ISREG(os.fstat(fd).st_mode) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from tinfront.errors import ClientGone
 from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead
 from tinfront.interfaces import IBodyProducer, IReply
-from tinfront.workers.headers import Fields
+from tinfront.workers.descriptors import reopen
 
 HIGH_MARK = 256 * 1024
 """Bytes of one answer that may wait for the front; then the thread that writes it waits."""
@@ -27,16 +27,16 @@ Post = Callable[[Callable[..., None], tuple[Any, ...]], None]
 class Task:
     """One exchange on its way through a thread.
 
-    :ivar ticket: holds one element; who takes it decides what becomes of the task: a thread that runs it, or the
-        front that takes it back. ``list.pop`` is atomic, so only one can.
-    :ivar length: of the body, -1: none; ``data`` or ``fd`` hold it.
-    :ivar queued: monotonic seconds; ``claimed`` likewise, 0.0 before.
+    :ivar data: the body, or None; ``fd`` has it if it is not in memory; ``length`` is -1 if there is none.
+    :ivar claimed: monotonic seconds at which a thread began; 0.0 before. ``queued`` likewise.
+    :ivar thread: the thread that runs it.
     :ivar gone: nobody wants the answer any more.
-    :ivar answered: the front has a head, or has refused.
+    :ivar answered: the front has its head.
     :ivar producer: of an answer that comes in pieces.
     """
 
     __slots__ = (
+        "_ticket",
         "answered",
         "claimed",
         "data",
@@ -48,7 +48,6 @@ class Task:
         "queued",
         "script_name",
         "thread",
-        "ticket",
     )
 
     def __init__(self, exchange: Any, script_name: str, queued: float) -> None:
@@ -56,7 +55,6 @@ class Task:
         self.script_name = script_name
         self.queued = queued
         self.claimed = 0.0
-        self.ticket = [True]
         self.gone = False
         self.answered = False
         self.length = -1
@@ -64,6 +62,36 @@ class Task:
         self.fd = -1
         self.producer: ThreadProducer | None = None
         self.thread: threading.Thread | None = None
+        self._ticket = [True]
+
+    def claim(self) -> bool:
+        """Take it: to run it, or to take it back. Only one can, as ``list.pop`` is atomic."""
+        try:
+            return self._ticket.pop()
+        except IndexError:
+            return False
+
+    def take_body(self) -> None:
+        """Take the body from the exchange, which may close it while a thread still reads.
+
+        :raises OSError: there are no descriptors left.
+        """
+        body = self.exchange.body
+        if body is not None:
+            self.length, self.data = body.length, body.data()
+            if self.data is None:
+                self.fd = reopen(body.fileno())
+
+    def forget(self) -> bool:
+        """Nobody wants its answer: what it writes goes nowhere. True if it has not begun, and never will."""
+        self.gone = True
+        if self.claim():
+            if self.fd >= 0:
+                os.close(self.fd)
+            return True
+        if self.producer is not None:
+            self.producer.stop()
+        return False
 
 
 @implementer(IBodyProducer)
@@ -170,11 +198,11 @@ class ThreadReply:
         self._post = post
         self._done = done
 
-    def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
+    def send(self, status: str, fields: list[tuple[str, str]], body: bytes, length: int | None) -> None:
         """The whole answer."""
         self._answer(status, fields, length, body)
 
-    def start(self, status: str, fields: Fields, data: bytes, length: int | None) -> None:
+    def start(self, status: str, fields: list[tuple[str, str]], data: bytes, length: int | None) -> None:
         """The head and some body; more follows."""
         if self._task.gone:
             raise ClientGone
@@ -188,7 +216,7 @@ class ThreadReply:
         assert producer is not None
         producer.put(data)
 
-    def send_file(self, status: str, fields: Fields, fd: int, offset: int, length: int) -> None:
+    def send_file(self, status: str, fields: list[tuple[str, str]], fd: int, offset: int, length: int) -> None:
         """The whole answer, its body being a run of a file."""
         # The app closes its own descriptor as soon as this returns.
         self._answer(status, fields, length, FileSlice(OpenFile(os.dup(fd)), offset, length))
@@ -209,6 +237,6 @@ class ThreadReply:
         else:
             self._post(self._done, (self._task, None, (500, reason, detail)))
 
-    def _answer(self, status: str, fields: Fields, length: int | None, body: Body) -> None:
+    def _answer(self, status: str, fields: list[tuple[str, str]], length: int | None, body: Body) -> None:
         head = ResponseHead(int(status[:3]), fields.copy(), length, status[4:] or None)
         self._post(self._done, (self._task, head, body))

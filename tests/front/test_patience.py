@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from tests.transports import HIGH, Front, Later, Producer, replies, statuses
+from tinfront.config.model import Limits
+from tinfront.front.patience import WATCHED, Patience
+from tinfront.http.message import ResponseHead
+
+GET = b"GET / HTTP/1.1\r\nHost: demo.test\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: demo.test\r\nContent-Length: 100000\r\n\r\n"
+OK = ResponseHead(200, [])
+
+
+@pytest.fixture
+def later() -> Later:
+    return Later()
+
+
+@pytest.fixture
+def front(later: Later, monkeypatch: pytest.MonkeyPatch) -> Front:
+    return Front(later).freeze(monkeypatch)
+
+
+def reasons(front: Front) -> list[str]:
+    return [exchange.reason for exchange in front.over]
+
+
+def test_marks_are_remembered_from_sweep_to_sweep() -> None:
+    patience = Patience(0.0)
+    assert patience.idle_for(1, "a", 10.0) == 0.0
+    patience.sweep()
+    assert patience.idle_for(1, "a", 15.0) == 5.0
+    assert patience.idle_for(2, "a", 15.0) == 0.0
+    patience.sweep()
+    assert patience.idle_for(1, "b", 20.0) == 0.0
+    patience.sweep()  # 2 was not asked for
+    assert patience.idle_for(2, "a", 30.0) == 0.0
+    assert len(patience._before) <= 1
+
+
+# --- before a request
+
+
+def test_one_that_says_nothing_is_closed_without_a_word(front: Front) -> None:
+    client = front.connect()
+    front.pass_time(29)
+    assert not client.closed
+    front.pass_time(2)
+    assert client.closed
+    assert client.news() == b""
+    assert not front.over
+
+
+def test_a_head_must_be_whole_in_time_however_it_trickles(front: Front) -> None:
+    client = front.connect()
+    front.pass_time(20)
+    for at in range(29):
+        client.send(GET[at : at + 1])
+        front.pass_time(1)
+    assert not client.closed
+    client.send(b"x")
+    front.pass_time(2)
+    [reply] = replies(client.news())
+    assert (reply.status, reply.fields["connection"]) == (408, "close")
+    assert client.closed
+    assert reasons(front) == ["head-timeout"]
+    front.pass_time(60)
+    assert reasons(front) == ["head-timeout"]
+    assert client.transport.lost
+
+
+def test_a_408_after_a_head_request_has_its_page(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + GET[:20])
+    later.answer()
+    client.news()
+    front.pass_time(32)
+    [reply] = replies(client.news())
+    assert reply.complete
+    assert len(reply.body) > 100
+
+
+def test_the_second_head_has_its_own_time(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(GET)
+    later.answer()
+    front.pass_time(70)
+    client.send(GET[:9])
+    front.pass_time(28)
+    client.send(GET[9:])
+    later.answer()
+    assert statuses(bytes(client.transport.out)) == [200, 200]
+    front.pass_time(60)
+    client.send(GET[:9])
+    front.pass_time(32)
+    assert statuses(bytes(client.transport.out)) == [200, 200, 408]
+
+
+def test_empty_lines_buy_no_time(front: Front) -> None:
+    client = front.connect()
+    for _ in range(31):
+        client.send(b"\r\n")
+        front.pass_time(1)
+    assert client.closed
+
+
+# --- between requests
+
+
+def test_keepalive(front: Front, later: Later) -> None:
+    client = front.connect()
+    for _ in range(3):
+        front.pass_time(29 if not front.over else 74)
+        client.send(GET)
+        later.answer()
+    front.pass_time(74)
+    assert not client.closed
+    front.pass_time(2)
+    assert client.closed
+    assert client.transport.out.count(b"HTTP/1.1 200") == 3
+    assert client.transport.calls == ["close"]
+
+
+def test_keepalive_does_not_cut_what_is_still_on_its_way(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET)
+    later.answer(body=b"x" * 1000)
+    front.pass_time(70)
+    for _ in range(60):
+        front.pass_time(1)
+        client.read(10)
+    assert not client.transport.closing
+    client.read()
+    front.pass_time(74)
+    assert not client.transport.closing
+    front.pass_time(3)
+    assert client.transport.lost
+    [reply] = replies(bytes(client.transport.out))
+    assert reply.complete
+
+
+def test_one_that_never_takes_its_answer_is_aborted(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET + GET[:10])
+    later.answer(body=b"x" * 65_000 + b"y" * 536)
+    assert not client.connection.exchanges
+    assert not client.connection.writable
+    front.pass_time(front.limits.send_timeout + 3)
+    assert client.transport.calls[-1] == "abort"
+    assert reasons(front) == [""]  # no 408 for a head that was not even looked at
+
+
+def test_a_connection_grows_old(front: Front, later: Later) -> None:
+    client = front.connect()
+    for _ in range(62):
+        client.send(GET)
+        later.answer()
+        front.pass_time(60)
+    client.send(GET)
+    later.answer()
+    found = replies(client.news())
+    assert found[-1].fields["connection"] == "close"
+    assert client.closed
+
+
+# --- bodies
+
+
+def test_a_body_that_stops(front: Front) -> None:
+    client = front.connect()
+    client.send(POST + b"x" * 60_000)  # fast enough for two minutes
+    front.pass_time(59)
+    assert not front.over
+    front.pass_time(3)
+    assert statuses(client.news()) == [408]
+    assert reasons(front) == ["body-timeout"]
+    assert client.lingering
+
+
+def test_a_body_that_is_too_slow(front: Front) -> None:
+    client = front.connect()
+    client.send(POST)
+    for _ in range(29):
+        client.send(b"x" * 100)
+        front.pass_time(1)
+    assert not front.over
+    client.send(b"x" * 100)
+    front.pass_time(2)
+    assert statuses(client.news()) == [408]
+    assert reasons(front) == ["body-too-slow"]
+
+
+def test_a_body_that_is_fast_enough(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(POST)
+    for _ in range(166):
+        client.send(b"x" * 600)
+        front.pass_time(1)
+    client.send(b"x" * 400)
+    later.answer()
+    assert statuses(client.news()) == [200]
+
+
+def test_the_time_that_a_filter_took_is_not_the_clients(front: Front, later: Later) -> None:
+    waiting: Deferred[Any] = Deferred()
+    front.route.request_filters = (lambda exchange: waiting,)
+    client = front.connect()
+    client.send(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+    front.pass_time(300)
+    waiting.callback(None)
+    assert client.news().startswith(b"HTTP/1.1 100")
+    front.pass_time(5)
+    assert not front.over
+    client.send(b"x" * 100_000)
+    later.answer()
+    assert statuses(client.news()) == [200]
+
+
+def test_handlers_have_all_the_time_they_need(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(GET)
+    front.pass_time(3600)
+    assert client.connection.deadline == WATCHED
+    later.answer()
+    assert statuses(client.news()) == [200]
+
+
+# --- answers
+
+
+def test_an_answer_that_the_client_does_not_take(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET)
+    later.answer(body=[b"x" * (HIGH + 1)] * 2)
+    front.pass_time(59)
+    assert not front.over
+    client.read(1)
+    front.pass_time(59)
+    assert not front.over
+    front.pass_time(3)
+    assert reasons(front) == ["send-timeout"]
+    front.pass_time(63)
+    assert client.transport.calls[-1] == "abort"
+
+
+def test_a_slow_producer_is_not_the_clients_fault(front: Front) -> None:
+    producer = Producer(b"a")
+    front.route.handle = lambda exchange: exchange.respond(OK, producer)
+    client = front.connect()
+    client.send(GET)
+    front.pass_time(3600)
+    producer.outbox.finish()
+    [reply] = replies(bytes(client.transport.out))
+    assert reply.complete
+
+
+# --- lingering
+
+
+def test_lingering_waits_for_the_answer_to_leave_first(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + GET)
+    later.answer(body=b"x" * 60_000)
+    assert client.lingering
+    for _ in range(59):
+        front.pass_time(1)
+        client.read(1000)
+    assert not client.transport.lost  # long past linger_timeout and linger_time
+    client.read()
+    front.pass_time(4)
+    assert not client.transport.lost
+    front.pass_time(4)
+    assert client.transport.calls[-1] == "abort"
+    [reply] = replies(bytes(client.transport.out))
+    assert reply.complete
+
+
+def test_lingering_does_not_wait_for_ever_for_the_answer_to_leave(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + GET)
+    later.answer(body=b"x" * 60_000)
+    for _ in range(int(front.limits.send_timeout) + 3):
+        client.send(b"x")
+        front.pass_time(1)
+    assert not client.transport.lost  # it does something
+    front.pass_time(front.limits.send_timeout + 3)
+    assert client.transport.lost
+
+
+# --- watched deadlines
+
+
+def test_what_is_watched_stays_watched(front: Front, later: Later) -> None:
+    client = front.connect()
+    for _ in range(5):
+        client.send(GET)
+        assert client.connection.deadline == WATCHED
+        front.pass_time(10)
+        assert client.connection.deadline == WATCHED
+        later.answer()
+        assert client.connection.deadline == front.now + Limits().keepalive_timeout
+
+
+def test_pipelined_behind_a_late_answer(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(GET + GET + GET[:5])
+    front.pass_time(5)
+    later.answer()
+    assert client.connection.deadline == WATCHED
+    later.answer()
+    assert client.connection.deadline == front.now + Limits().head_timeout

@@ -1,0 +1,1 @@
+raise LookupError("this site is broken on purpose")

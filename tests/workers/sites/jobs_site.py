@@ -1,0 +1,216 @@
+"""The app of the pool tests: one page a path. It is run by workers, so what it tells, it tells through its answers."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import zlib
+
+BLOCK = bytes(range(256)) * 64
+PLAIN = ("Content-Type", "text/plain")
+
+
+def application(environ, start_response):
+    page = PAGES[environ["PATH_INFO"].rpartition("/")[2] or "hello"]
+    return page(environ, start_response)
+
+
+def answer(start_response, body, *fields):
+    start_response("200 OK", [PLAIN, *fields])
+    return [body if isinstance(body, bytes) else str(body).encode()]
+
+
+def hello(environ, start_response):
+    return answer(start_response, "hello")
+
+
+def pid(environ, start_response):
+    return answer(start_response, os.getpid())
+
+
+def show(environ, start_response):
+    told = {name: value for name, value in environ.items() if isinstance(value, (str, bool, tuple))}
+    return answer(start_response, json.dumps(told))
+
+
+def echo(environ, start_response):
+    """The body's length and sum, read from where the input stands; then whether it can be rewound."""
+    body = environ["wsgi.input"]
+    data = body.read()
+    body.seek(0)
+    again = body.read() == data
+    return answer(start_response, json.dumps([len(data), zlib.crc32(data), environ.get("CONTENT_LENGTH"), again]))
+
+
+def scribble(environ, start_response):
+    """Tries to change the body that another worker may have to read."""
+    body = environ["wsgi.input"]
+    try:
+        fd = os.open(f"/proc/self/fd/{body.fileno()}", os.O_RDWR)
+        os.pwrite(fd, b"scribbled", 0)
+    except OSError:
+        return answer(start_response, "refused")
+    return answer(start_response, "written")
+
+
+def note(environ, start_response):
+    """Appends a line to the file named in the query, so that the test can count how often it ran."""
+    with open(environ["QUERY_STRING"], "a") as file:
+        file.write(f"{environ['tinfront.request_id']}\n")
+    return answer(start_response, "noted")
+
+
+def die(environ, start_response):
+    note(environ, start_response) if environ["QUERY_STRING"] else None
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(environ, start_response):
+    """The first worker dies of it, the second answers."""
+    try:
+        os.close(os.open(environ["QUERY_STRING"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return answer(start_response, "survived")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once_reading(environ, start_response):
+    """As ``die_once``, after some of the body was read; tells how much there is."""
+    environ["wsgi.input"].read(50_000)
+    if not os.path.exists(environ["QUERY_STRING"]):
+        return die_once(environ, start_response)
+    return answer(start_response, 50_000 + len(environ["wsgi.input"].read()))
+
+
+def clean_up(environ, start_response):
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        with open(environ["QUERY_STRING"], "w"):
+            pass
+
+
+def garbage(environ, start_response):
+    """Writes into every socket it has."""
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                os.write(int(fd), b"\xff" * 200)
+        except OSError:
+            pass
+    time.sleep(20)
+
+
+def die_late(environ, start_response):
+    start_response("200 OK", [PLAIN, ("X-Accel-Buffering", "no")])
+    yield b"some"
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(environ, start_response):
+    os._exit(7)
+
+
+def wait(environ, start_response):
+    """Until the file named in the query is there."""
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.002)
+    return answer(start_response, os.getpid())
+
+
+def wait_closing(environ, start_response):
+    class Body(list):
+        def close(self):
+            while not os.path.exists(environ["QUERY_STRING"]):
+                time.sleep(0.002)
+
+    start_response("200 OK", [PLAIN])
+    return Body([b"early"])
+
+
+def stream(environ, start_response):
+    """As many blocks as the query says."""
+    start_response("200 OK", [PLAIN])
+    return (BLOCK for _ in range(int(environ["QUERY_STRING"])))
+
+
+def events(environ, start_response):
+    """Until somebody stops it; then it says so in the file named in the query."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    try:
+        for number in range(1_000_000):
+            yield b"data: %d\n\n" % number
+            time.sleep(0.001)
+    finally:
+        with open(environ["QUERY_STRING"], "w") as file:
+            file.write("closed")
+
+
+def large(environ, start_response):
+    return answer(start_response, BLOCK * int(environ["QUERY_STRING"]))
+
+
+def file(environ, start_response):
+    """The file named in the query, from its third byte."""
+    opened = open(environ["QUERY_STRING"], "rb")  # noqa: SIM115 - the gateway closes it
+    opened.seek(2)
+    start_response("200 OK", [PLAIN])
+    return environ["wsgi.file_wrapper"](opened)
+
+
+def fail(environ, start_response):
+    raise RuntimeError("on purpose")
+
+
+def fail_late(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    yield b"some"
+    raise RuntimeError("on purpose, late")
+
+
+def leave_by_exception(environ, start_response):
+    raise {"SystemExit": SystemExit, "KeyboardInterrupt": KeyboardInterrupt}[environ["QUERY_STRING"]]
+
+
+def say(environ, start_response):
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    environ["wsgi.errors"].write("to errors\n")
+    environ["wsgi.errors"].write("unfinished")
+    os.write(1, b"to descriptor 1\n")
+    os.write(2, b"to descriptor 2\n")
+    return answer(start_response, "said")
+
+
+def modules(environ, start_response):
+    return answer(start_response, json.dumps(sorted(sys.modules)))
+
+
+def descriptors(environ, start_response):
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            pass
+    return answer(start_response, json.dumps(found))
+
+
+def process(environ, start_response):
+    told = {
+        "argv": sys.argv,
+        "path": sys.path,
+        "cwd": os.getcwd(),
+        "group": os.getpgid(0),
+        "parent": os.getppid(),
+        "threads": threading.active_count(),
+        "variable": os.environ.get("JOBS_SITE"),
+        "stdin": os.readlink("/proc/self/fd/0"),
+    }
+    return answer(start_response, json.dumps(told))
+
+
+PAGES = {name.replace("_", "-"): page for name, page in list(globals().items()) if callable(page)}

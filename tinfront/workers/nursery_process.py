@@ -1,0 +1,138 @@
+"""The front's handle on one nursery process: starts it, gives it orders, hears its reports, and waits for its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import tinfront
+from tinfront.workers import frames
+from tinfront.workers.applog import LogPipe
+from tinfront.workers.nursery import BOOTSTRAP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.logger import Logger
+
+    from tinfront.config.model import App
+    from tinfront.workers.jobs import JobQueue
+
+_REPORT_FDS = 4
+_READS = 64
+
+
+class NurseryProcess:
+    """One nursery.
+
+    :ivar imported: it is ready to fork.
+    :ivar deadline: monotonic seconds by which it must be.
+    """
+
+    def __init__(self, app: App, watcher: Any, log: Logger, nurse: Any) -> None:
+        """``nurse`` is told ``on_report(nursery, kind, first, second, text, fds)`` and, once, ``on_end(nursery)``."""
+        self.imported = False
+        self.deadline = 0.0
+        self._app = app
+        self._watcher = watcher
+        self._log = log
+        self._nurse = nurse
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._pipe: LogPipe | None = None
+
+    def start(self, keeper: Any, queue: JobQueue, preload: bool) -> None:
+        """Start the process.
+
+        :raises OSError: it cannot be started.
+        """
+        log_read, log_write = os.pipe2(os.O_CLOEXEC)
+        self._pipe = LogPipe(log_read, self._watcher, self._log, self._app.name)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        inherited = {
+            "jobs": queue.receiver.fileno(),
+            "board": queue.board_fd,
+            "control": theirs.fileno(),
+            "log": log_write,
+        }
+        argv = _command(self._app, preload, inherited)
+        try:
+            self._process = keeper.start_nursery(argv, {**os.environ, **self._app.env}, list(inherited.values()))
+            self._pipe.pid = self._process.pid if self._process is not None else 0
+        except OSError:
+            self.close()
+            self._pipe.close()
+            raise
+        finally:
+            os.close(log_write)
+            theirs.close()
+        self._watcher.add_reader(self._control.fileno(), self._readable)
+
+    def order(self, kind: int, first: int = 0, second: int = 0, fds: Iterable[int] = ()) -> bool:
+        """Send one order; False if it cannot be sent now."""
+        if self._control is None:
+            return False
+        try:
+            socket.send_fds(self._control, [frames.encode_order(kind, first, second)], list(fds))
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Hang up: a nursery without a front stops its workers and ends. Harmless twice."""
+        if self._control is not None:
+            self._watcher.remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.close()
+        if self._process is not None:
+            self._process.kill()
+
+    def reap(self) -> bool:
+        """True once the process has been waited for."""
+        if self._process is not None and self._process.poll() is None:
+            return False
+        if self._pipe is not None:
+            self._pipe.close()
+        return True
+
+    def _readable(self) -> None:
+        for _ in range(_READS):
+            if self._control is None:
+                return
+            try:
+                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _REPORT_FDS, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, fds = b"", []
+            report = frames.decode_order(data)
+            if report is None:
+                self.close()
+                self._nurse.on_end(self)
+                return
+            self._nurse.on_report(self, *report, fds)
+
+
+def _command(app: App, preload: bool, inherited: dict[str, int]) -> list[str]:
+    """What to run; the environment may hold secrets, so it is not in here."""
+    settings = {
+        "name": app.name,
+        "wsgi": app.wsgi,
+        "path": app.path,
+        "chdir": app.chdir,
+        "preload": preload,
+        "multiprocess": app.workers > 1,
+        "version": tinfront.__version__,
+        **inherited,
+    }
+    package = os.path.dirname(os.path.abspath(tinfront.__file__))
+    return [sys.executable, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]

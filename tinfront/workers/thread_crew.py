@@ -1,0 +1,175 @@
+"""The threads of a ``ThreadPool``, and the one way by which they reach the front."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+
+import tinfront
+from tinfront.workers import applog
+from tinfront.workers.environ import add_input, base_environ, make_environ
+from tinfront.workers.frames import without_forbidden
+from tinfront.workers.gateway import FileWrapper, run
+from tinfront.workers.loader import load, prepare
+from tinfront.workers.thread_replies import Task, ThreadReply
+
+STUCK_MAX = 4
+"""Replacements for stuck threads, as a multiple of the pool's threads."""
+
+LOG_MAX = 1000
+"""Log records that may wait for the front; more are counted and dropped."""
+
+
+class Handover:
+    """Calls from any thread that the front is to make, in order, with one wake-up for all that wait."""
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], None], on_error: Callable[[], None]) -> None:
+        """``on_error`` is called, in an except clause, if a call raises."""
+        self._call_soon = call_soon
+        self._on_error = on_error
+        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._woken = False
+
+    def post(self, call: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+        """By any thread."""
+        self._calls.append((call, arguments))
+        if not self._woken:
+            self._woken = True
+            self._call_soon(self._collect)
+
+    def _collect(self) -> None:
+        """In the front. What comes meanwhile waits for the next turn."""
+        self._woken = False
+        calls = self._calls
+        for _ in range(len(calls)):
+            call, arguments = calls.popleft()
+            try:
+                call(*arguments)
+            except Exception:  # noqa: BLE001 - one broken answer must not hold up the others
+                self._on_error()
+
+
+class ThreadCrew:
+    """Threads that run one app.
+
+    :ivar stuck: threads that were given up; each ends as soon as it can.
+    """
+
+    def __init__(self, name: str, count: int, handover: Handover, pool: Any) -> None:
+        """``pool`` is told, in the front: ``on_answer(task, head, body)``, ``on_free(task)`` and ``on_log(…)``."""
+        self.stuck: set[threading.Thread] = set()
+        self._name = name
+        self._handover = handover
+        self._pool = pool
+        self._count = count
+        self._threads: set[threading.Thread] = set()
+        self._inbox: SimpleQueue[Task | None] = SimpleQueue()
+        self._app: Callable[..., Any] | None = None
+        self._records = 0
+        self._dropped = 0
+        errors = applog.AppStream(self._emit, applog.ERROR)
+        self._base = base_environ(tinfront.__version__, count > 1, False, errors, FileWrapper)
+
+    @property
+    def able(self) -> int:
+        """How many threads are not stuck."""
+        return len(self._threads) - len(self.stuck)
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def load(self, wsgi: str, path: Iterable[str], on_loaded: Callable[[str], None]) -> None:
+        """Import the app in a thread of its own, then start the others; ``on_loaded`` gets a traceback, or ""."""
+
+        def load_app() -> None:
+            trouble = ""
+            try:
+                prepare(path)
+                self._app = load(wsgi)
+            except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+                trouble = traceback.format_exc()
+            self._handover.post(on_loaded, (trouble,))
+
+        threading.Thread(target=load_app, name=f"{self._name}-import", daemon=True).start()
+
+    def start(self) -> None:
+        """Start the threads."""
+        for _ in range(self._count):
+            self._start_thread()
+
+    def run(self, task: Task) -> None:
+        """Have a thread run a task."""
+        self._inbox.put(task)
+
+    def give_up(self, thread: threading.Thread) -> None:
+        """It is stuck: another one takes its place, as long as there are not too many."""
+        if thread in self._threads and thread not in self.stuck:
+            self.stuck.add(thread)
+            if len(self.stuck) <= STUCK_MAX * self._count:
+                self._start_thread()
+
+    def stop(self) -> None:
+        """Let them end when they have nothing more to do."""
+        for _ in self._threads:
+            self._inbox.put(None)
+
+    def take_dropped(self) -> int:
+        """How many log records were dropped since the last time."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._live, name=f"{self._name}-{len(self._threads)}", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _live(self) -> None:
+        """The life of a thread."""
+        thread, ident = threading.current_thread(), threading.get_ident()
+        while thread not in self.stuck and (task := self._inbox.get()) is not None:
+            if not task.claim():
+                continue  # the front has taken it back
+            task.thread = thread
+            task.claimed = monotonic()
+            applog.current[ident] = task.exchange.request_id
+            self._perform(task)
+            if task.producer is not None:
+                self._handover.post(self._pool.on_free, (task,))
+            if applog.unfinished:
+                applog.settle()
+        applog.current.pop(ident, None)
+        self._handover.post(self._on_end, (thread,))
+
+    def _perform(self, task: Task) -> None:
+        exchange, script_name = task.exchange, task.script_name
+        head, peer, local, fields = exchange.head, exchange.peer, exchange.local, exchange.head.fields
+        if "proxy" in fields or "transfer-encoding" in fields:
+            fields = without_forbidden(fields)
+        fixed = [head.method, script_name, head.path, head.query, head.target, head.version, head.authority]
+        fixed += [peer[0], str(peer[1]), local[0], str(local[1]), exchange.request_id]
+        environ = make_environ(self._base, fixed, fields.keys(), fields.values(), exchange.secure)
+        stream = add_input(environ, task.length, task.data, task.fd)
+        assert self._app is not None
+        run(self._app, environ, ThreadReply(task, self._handover.post, self._pool.on_answer))
+        stream.close()
+
+    def _on_end(self, thread: threading.Thread) -> None:
+        self._threads.discard(thread)
+        self.stuck.discard(thread)
+
+    def _emit(self, level: str, request_id: str, text: str) -> None:
+        """By any thread: have the front log it."""
+        if self._records >= LOG_MAX:
+            self._dropped += 1
+            return
+        self._records += 1
+        self._handover.post(self._log_record, (level, request_id, applog.cut(text)))
+
+    def _log_record(self, level: str, request_id: str, text: str) -> None:
+        self._records -= 1
+        self._pool.on_log(level, request_id, text)

@@ -1,0 +1,178 @@
+"""The front's handle on one worker process: its pid, its sockets, and what has become of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from tinfront.workers import frames
+from tinfront.workers.applog import LogPipe
+from tinfront.workers.child import STOP
+from tinfront.workers.replies import ReplyStream
+
+if TYPE_CHECKING:
+    from twisted.logger import Logger
+
+    from tinfront.config.model import App
+    from tinfront.workers.jobs import JobQueue
+
+STREAM_BUFFER = 256 * 1024
+"""Bytes of answers that the kernel holds for one thread of a worker."""
+
+LINGER = 1.0
+"""Seconds a worker may live after it has closed a reply stream."""
+
+
+class WorkerProcess:
+    """One worker as the front knows it.
+
+    :ivar seat: which of the app's workers it is; its slots on the board are ``seat * threads`` and on.
+    :ivar pid: 0 until the nursery has told.
+    :ivar ready: monotonic seconds at which it was ready; 0.0 before.
+    :ivar deadline: monotonic seconds at which it is killed; 0.0: none.
+    :ivar why: why it was ended by us, or "".
+    :ivar leaving: it takes no more jobs, or cannot be relied on to.
+    :ivar overdue: one of its jobs had no answer in time; it is killed when no other job of it can be saved.
+    :ivar orphan: its nursery is dead.
+    """
+
+    files: socket.socket
+    log: LogPipe | None
+
+    def __init__(self, seat: int, deadline: float, crew: Any) -> None:
+        """``crew`` is told ``on_ready()``, ``on_broken(text)`` and ``on_gone(worker, status, detail)``."""
+        self.seat = seat
+        self.pid = 0
+        self.ready = 0.0
+        self.deadline = deadline
+        self.why = ""
+        self.leaving = False
+        self.overdue = False
+        self.orphan = False
+        self.streams: list[ReplyStream] = []
+        self.log = None
+        self._crew = crew
+        self._pidfd = -1
+        self._lost = False
+
+    def outfit(self, app: App, watcher: Any, log: Logger, queue: JobQueue) -> list[int]:
+        """Make its sockets; returns the ends that the process is to be given, to be closed here afterwards.
+
+        :raises OSError: there are no descriptors left.
+        """
+        self._watcher = watcher
+        self.files, files = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.files.setblocking(False)
+        log_read, log_write = os.pipe2(os.O_CLOEXEC)
+        self.log = LogPipe(log_read, watcher, log, app.name)
+        ends = [log_write, files.detach()]
+        for _ in range(app.threads):
+            ours, theirs = socket.socketpair()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
+            self.streams.append(ReplyStream(ours, watcher, queue, self))
+            ends.append(theirs.detach())
+        return ends
+
+    @property
+    def answered(self) -> bool:
+        """Whether it ever answered anything, its readiness aside."""
+        return any(stream.reads > 1 for stream in self.streams)
+
+    # --- what is done to it
+
+    def born(self, pid: int, pidfd: int) -> None:
+        """It lives."""
+        self.pid = pid
+        if self.log is not None:
+            self.log.pid = pid
+        self._pidfd = pidfd
+        if self.why:
+            self.signal(signal.SIGKILL)
+        elif self.leaving:
+            self.signal(STOP)
+
+    def stop(self) -> None:
+        """Let it finish its jobs and go."""
+        self.leaving = True
+        self.signal(STOP)
+
+    def kill(self, why: str) -> None:
+        """End it at once, and tell why when it is gone."""
+        self.why = self.why or why
+        self.leaving = True
+        self.deadline = monotonic()  # until it is known to be gone, each tick tries again
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Signal it: by its nursery, which is its parent and its user's; an orphan, through its pidfd."""
+        if not self.orphan:
+            if self.pid:
+                self._crew.nurse.order(frames.KILL, self.pid, number)
+        elif self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except OSError:
+                pass  # it is dead, or another user's
+
+    def outlive(self) -> None:
+        """Its nursery has died. From now on its end is seen from its pidfd, or from its streams."""
+        self.orphan = True
+        if self._pidfd >= 0:
+            self._watcher.add_reader(self._pidfd, self._ended)
+        elif self._lost:
+            self._crew.on_gone(self, None, "")
+
+    def close(self) -> None:
+        """It is gone: take the answers and the log lines that it left behind."""
+        self._lost = True
+        for stream in self.streams:
+            stream.close()
+        if self.log is not None:
+            self.log.close()
+            self.files.close()
+        if self._pidfd >= 0:
+            if self.orphan:
+                self._watcher.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _ended(self) -> None:
+        status = None
+        try:
+            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            if found is not None:
+                status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
+        except OSError:
+            pass  # not our child: how it ended is not known
+        self._crew.on_gone(self, status, "its nursery had died before")
+
+    # --- what it does
+
+    def on_ready(self) -> None:
+        """It takes jobs from now on."""
+        if not self.ready:
+            self.ready = monotonic()
+            self.deadline = 0.0
+            self._crew.on_ready()
+
+    def on_broken(self, text: str) -> None:
+        """It could not import the app, and ends."""
+        self.leaving = True
+        self._crew.nurse.report_failure(text)
+
+    def on_violation(self, why: str) -> None:
+        """It broke its protocol."""
+        self.kill(f"it sent {why}")
+
+    def on_lost(self) -> None:
+        """It has closed a reply stream: it ends, or it is of no use."""
+        if self._lost:
+            return
+        self._lost = True
+        self.leaving = True
+        self.deadline = self.deadline or monotonic() + LINGER
+        if self.orphan and self._pidfd < 0:
+            self._crew.on_gone(self, None, "its nursery had died before")
