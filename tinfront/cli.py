@@ -11,7 +11,7 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
@@ -22,6 +22,9 @@ from tinfront.config.load import single_app
 from tinfront.config.model import Config
 from tinfront.errors import ConfigError
 from tinfront.tap import EX_CONFIG, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
+
+if TYPE_CHECKING:
+    from tinfront.service import Site
 
 EXAMPLES = """\
 examples:
@@ -183,9 +186,8 @@ def run(config: Config, needs_app: bool = False) -> int:
     except OSError as error:
         fail(EX_OSERR, f"tinfront: {error}")
     service.startService()
-    for url in service.urls():
-        print(f"tinfront serves {url}", file=sys.stderr)
     core: Any = reactor
+    core.callWhenRunning(_show, service)
     broken: list[str] = []
 
     def started(ready: bool, name: str) -> None:
@@ -198,6 +200,11 @@ def run(config: Config, needs_app: bool = False) -> int:
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
     return EX_NO_APP if broken else 0
+
+
+def _show(service: Site) -> None:
+    for url in service.urls():
+        print(f"tinfront serves {url}", file=sys.stderr)
 
 
 def _log_to_stderr() -> None:

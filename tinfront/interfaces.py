@@ -222,7 +222,10 @@ class IExchange(Interface):
     finished = Attribute("True once nothing more can be answered: done, cut, or the client has left.")
 
     def respond(head: ResponseHead, body: Body) -> None:
-        """Answer. Exactly once; the response filters see it on its way. Ignored if the exchange is ``finished``."""
+        """Answer. Exactly once; the response filters see it on its way.
+
+        Ignored if the exchange is ``finished`` or has been answered; a producer is told to ``stop`` then.
+        """
 
     def refuse(status: int, reason: str, detail: str = "", fields: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with an error page. ``reason`` is a code such as ``queue-full``; ``detail`` goes to the log only.
@@ -287,7 +290,7 @@ class IOutbox(Interface):
         """The body is complete."""
 
     def fail(reason: str, detail: str = "") -> None:
-        """The body will never be complete: cut the response."""
+        """The body will never be complete: cut the response. Whoever says so is not told to ``stop``."""
 
 
 class IBodyProducer(Interface):
@@ -303,7 +306,7 @@ class IBodyProducer(Interface):
         """Go on."""
 
     def stop() -> None:
-        """The client has left: write nothing more, free what is held."""
+        """Nobody wants the rest, or any of it (then ``start`` was never called): write no more, free what is held."""
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ give: stop accepting, let exchanges finish within the grace, then stop the pools
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from asyncio import AbstractEventLoop
@@ -179,8 +180,13 @@ class Site(MultiService):
         if self._access_log is not None:
             self._access_log.start()
         self._ticker.start(1.0, now=True)
+        _tune_collector()
         super().startService()  # type: ignore[no-untyped-call]
-        self._reactor.callWhenRunning(self._signals.install)
+        self._reactor.callWhenRunning(self._announce)
+
+    def _announce(self) -> None:
+        """Say so only now that signals are minded: who reads it may stop us at once."""
+        self._signals.install()
         log.info("tinfront {version} serves {urls}", version=__version__, urls=", ".join(self.urls()))
 
     def urls(self) -> list[str]:
@@ -196,6 +202,9 @@ class Site(MultiService):
 
     def refresh(self) -> None:
         """Read the certificates and keys again; connections that are open keep theirs."""
+        if not any(model.tls for model in self._config.listeners):
+            log.info("there are no certificates to read again; other changes need a restart")
+            return
         try:
             self.certificates.reload()
             self._know_certificates()
@@ -240,13 +249,23 @@ class Site(MultiService):
         for listener in self.listeners:
             listener.stop_accepting()
         grace = self._config.server.grace
+        deadline = time.monotonic() + grace
         yield _all(listener.drain(grace) for listener in self.listeners)
+        for pool in self.pools.values():  # one grace for all, not one after another
+            pool.grace = min(pool.grace, max(0.0, deadline - time.monotonic()))
         yield super().stopService()  # type: ignore[no-untyped-call]
         if self._ticker.running:
             self._ticker.stop()
         if self._access_log is not None:
             self._access_log.stop()
         self._signals.restore()
+
+
+def _tune_collector() -> None:
+    """What is there now stays for good, and what a request leaves behind is no cycle: look at less, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _all(deferreds: Iterable[Deferred[None]]) -> Deferred[Any]:

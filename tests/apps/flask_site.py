@@ -36,7 +36,9 @@ def absolute():
 def upload():
     file = request.files["file"]
     data = file.read()
-    return jsonify(name=file.filename, size=len(data), sha256=hashlib.sha256(data).hexdigest(), note=request.form["note"])
+    return jsonify(
+        name=file.filename, size=len(data), sha256=hashlib.sha256(data).hexdigest(), note=request.form["note"]
+    )
 
 
 @app.get("/stream")

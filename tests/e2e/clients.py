@@ -32,13 +32,19 @@ class Wire:
         self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect(address_of(url))
+        try:
+            self.socket.connect(address_of(url))
+        except OSError:
+            self.socket.close()
+            raise
         self.stream: BinaryIO = self.socket.makefile("rb", buffering=0 if receive_buffer else -1)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stream.close()
         self.socket.close()
 
@@ -85,6 +91,13 @@ class Wire:
         if fields.get("transfer-encoding") == "chunked":
             return Response(status, fields, b"".join(iter(self.chunk, b"")))
         return Response(status, fields, self.read(int(fields.get("content-length", 0))))
+
+    def is_cut(self) -> bool:
+        """Whether the connection ends before anything comes."""
+        try:
+            return not self.stream.read(1)
+        except ConnectionResetError:
+            return True
 
     def rest(self) -> bytes:
         """Everything up to the end of the connection."""

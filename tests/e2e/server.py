@@ -111,6 +111,7 @@ class Server:
         self._env = environment(env)
         self.may_fail = may_fail
         self.urls: list[str] = []
+        self._stopping = False
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -166,10 +167,11 @@ class Server:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the front."""
+        self._stopping = self._stopping or number in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
-        """The exit code of a server that has been told to end, and has left nobody behind."""
+    def wait(self, timeout: float = PATIENCE) -> None:
+        """A server that was told to end does so, leaves nobody behind, and has nothing to complain of."""
         try:
             code = self.process.wait(timeout)
             eventually(lambda: not group(self.process.pid), f"processes are left: {group(self.process.pid)}")
@@ -178,16 +180,15 @@ class Server:
             self.kill()
             raise
         self._close()
-        return code
-
-    def stop(self) -> None:
-        """TERM, and no complaints."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
-        code = self.wait()
         said = self.report()
         assert code in ((0,) if self.fast else (0, -signal.SIGTERM)), f"exit code {code}\n{said}"
         assert self.may_fail or not re.search("Traceback|Unhandled", said), said
+
+    def stop(self) -> None:
+        """TERM, if nobody has stopped it yet."""
+        if not self._stopping:
+            self.signal(signal.SIGTERM)
+        self.wait()
 
     def kill(self) -> None:
         """End all its processes."""
@@ -222,10 +223,12 @@ def environment(more: dict[str, str] | None = None) -> dict[str, str]:
     return keep | (more or {})
 
 
-def tinfront(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+def tinfront(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     command = [BIN / "tinfront", *arguments]
-    return subprocess.run(command, env=environment(env), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def group(number: int) -> list[str]:
@@ -254,4 +257,3 @@ def eventually(happened: Callable[[], object], otherwise: str = "it never happen
     while not happened():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
-

@@ -141,6 +141,16 @@ def test_a_factory_and_several_addresses(tmp_path: Path, client: requests.Sessio
         assert len(server.urls) == 2
 
 
+@pytest.mark.parametrize(
+    ("target", "told"), [("broken:application", "on purpose"), ("corners:applicaton", "applicaton")]
+)
+def test_an_app_without_a_file_that_cannot_be_loaded(tmp_path: Path, target: str, told: str) -> None:
+    _link_apps(tmp_path)
+    answer = tinfront("run", target, "-b", "127.0.0.1:0", cwd=tmp_path)
+    assert answer.returncode == 4
+    assert told in answer.stderr
+
+
 def test_the_environment_of_a_platform(tmp_path: Path, client: requests.Session) -> None:
     with _serve(tmp_path, "run", "corners:application", PORT="0", WEB_CONCURRENCY="1") as server:
         url = server.url.replace("0.0.0.0", "127.0.0.1")
@@ -155,6 +165,10 @@ def test_the_environment_is_wrong() -> None:
 
 def _serve(directory: Path, *command: str, **env: str) -> Server:
     """A server that finds the apps from its working directory."""
+    _link_apps(directory)
+    return Server(directory, command=list(command), env=env)
+
+
+def _link_apps(directory: Path) -> None:
     for file in APPS.glob("*.py"):
         (directory / file.name).symlink_to(file)
-    return Server(directory, command=list(command), env=env)

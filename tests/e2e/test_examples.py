@@ -21,7 +21,9 @@ EXAMPLES = sorted(path.stem for path in (ROOT / "etc" / "examples").glob("*.ini"
 def examples(tmp_path: Path) -> Path:
     """A copy in which every port is a free one."""
     copy = tmp_path / "examples"
-    shutil.copytree(ROOT / "etc" / "examples", copy, ignore=shutil.ignore_patterns(".tinfront", "*.log", "*.sock", "__pycache__"))
+    shutil.copytree(
+        ROOT / "etc" / "examples", copy, ignore=shutil.ignore_patterns(".tinfront", "*.log", "*.sock", "__pycache__")
+    )
     for path in copy.glob("*.ini"):
         text = re.sub(r"(?m)^(address = 127\.0\.0\.1):\d+$", r"\1:0", path.read_text())
         path.write_text(re.sub(r"(?m)^(endpoint = tcp):\d+:", r"\1:0:", text))

@@ -17,7 +17,9 @@ from tests.e2e.server import LISTEN, Server, address_of
 
 @pytest.fixture(scope="module")
 def pems(authority: Authority) -> tuple[Path, Path]:
-    return authority.issue("demo.test", "*.demo.test", name="hosts-demo"), authority.issue("shop.test", name="hosts-shop")
+    return authority.issue("demo.test", "*.demo.test", name="hosts-demo"), authority.issue(
+        "shop.test", name="hosts-shop"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,10 @@ def test_the_host_of_another_certificate_is_421(server: Server, authority: Autho
 
 
 def test_a_host_of_the_same_certificate_is_served(server: Server, authority: Authority) -> None:
-    assert ask(server, "a.demo.test", "https", authority, "--header", "Host: special.demo.test") == ("this is special", 200)
+    assert ask(server, "a.demo.test", "https", authority, "--header", "Host: special.demo.test") == (
+        "this is special",
+        200,
+    )
 
 
 def test_plain_text_on_the_tls_port_is_told_so(server: Server) -> None:
@@ -108,9 +113,10 @@ def test_tls_versions(server: Server, authority: Authority, version: str, fine: 
 def presented(server: Server, authority: Authority, name: str) -> str:
     """The serial number of the certificate that a client is shown."""
     context = ssl.create_default_context(cafile=authority.file)
-    with socket.create_connection(address_of(server.secure_url), 10) as raw, context.wrap_socket(
-        raw, server_hostname=name
-    ) as secure:
+    with (
+        socket.create_connection(address_of(server.secure_url), 10) as raw,
+        context.wrap_socket(raw, server_hostname=name) as secure,
+    ):
         shown = secure.getpeercert()
         assert shown
         return str(shown["serialNumber"])
@@ -125,7 +131,9 @@ def test_a_hup_takes_up_a_renewed_certificate(server: Server, authority: Authori
     assert presented(server, authority, "shop.test") != before
 
 
-def test_a_hup_with_a_broken_certificate_keeps_the_old(server: Server, authority: Authority, pems: tuple[Path, Path]) -> None:
+def test_a_hup_with_a_broken_certificate_keeps_the_old(
+    server: Server, authority: Authority, pems: tuple[Path, Path]
+) -> None:
     before = presented(server, authority, "demo.test")
     good = pems[0].read_bytes()
     pems[0].write_text("not a certificate")

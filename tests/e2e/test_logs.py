@@ -15,9 +15,7 @@ from tests.e2e.server import APPS, TRANSPORTS, Server
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
-CLF = re.compile(
-    r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d+) (\d+) "(.*)" "(.*)"'
-)
+CLF = re.compile(r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d+) (\d+) "(.*)" "(.*)"')
 
 
 def ini(log: Path | str, form: str, mode: str = "prefork") -> str:

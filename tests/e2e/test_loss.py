@@ -92,7 +92,31 @@ def test_a_post_whose_worker_dies_is_not_tried_again(tmp_path: Path, transport: 
         os.kill(gate.catch().pid, signal.SIGKILL)
         answer = wire.response()
         assert answer.status == 502
-        server.log.wait_for(rf"502 worker-lost: .*\[{answer.fields['x-request-id']}\]")
+        server.log.wait_for(rf"502 worker-died: .*\[{answer.fields['x-request-id']}\]")
+
+
+def test_a_nursery_that_dies_is_replaced(tmp_path: Path, transport: str, client: requests.Session, gate: Gate) -> None:
+    with Server(tmp_path, ini("corners:application"), transport) as server, Wire(server.url) as wire:
+        wire.get(f"/gate?gate={gate.port}")
+        held = gate.catch()
+        os.kill(_parent(held.pid), signal.SIGKILL)
+        server.log.wait_for("its nursery has died; another one is started")
+        held.release()
+        assert wire.response().body == b"through"  # its worker has outlived it
+        for _ in range(20):
+            assert client.get(f"{server.url}/hello").text == "hello"
+        eventually(lambda: client.get(f"{server.url}/pid").text != str(held.pid))
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_an_app_that_starts_a_thread_when_imported(tmp_path: Path, transport: str, client: requests.Session) -> None:
+    with Server(tmp_path, ini("threaded:application"), transport) as server:
+        for number in range(10):
+            assert client.get(f"{server.url}/?{number}").text == "counted"
+        server.log.wait_for("starts threads when it is imported")
 
 
 def test_an_app_that_cannot_be_imported(tmp_path: Path, transport: str, client: requests.Session) -> None:
@@ -114,7 +138,9 @@ def test_an_app_whose_object_is_missing(tmp_path: Path, transport: str, client: 
 
 
 def test_a_request_that_takes_too_long(tmp_path: Path, transport: str, client: requests.Session, gate: Gate) -> None:
-    with Server(tmp_path, ini("corners:application", "timeout = 500ms\nworkers = 1"), transport, may_fail=True) as server:
+    with Server(
+        tmp_path, ini("corners:application", "timeout = 500ms\nworkers = 1"), transport, may_fail=True
+    ) as server:
         answer = client.get(f"{server.url}/gate?gate={gate.port}", headers={"Accept": "application/json"})
         assert answer.status_code == 504
         server.log.wait_for(rf"504 {answer.json()['reason']}: .*\[{answer.json()['request_id']}\]")
@@ -122,16 +148,16 @@ def test_a_request_that_takes_too_long(tmp_path: Path, transport: str, client: r
 
 
 def test_a_full_queue(tmp_path: Path, transport: str, client: requests.Session, gate: Gate) -> None:
-    with Server(tmp_path, ini("corners:application", "workers = 1\nqueue_max = 1"), transport) as server:
-        waiting = [Wire(server.url) for _ in range(20)]
-        for wire in waiting:
+    full = ini("corners:application", "workers = 1\nqueue_max = 1")
+    with Server(tmp_path, full, transport) as server, Wire(server.url) as first, Wire(server.url) as second:
+        second.get("/hello")
+        assert second.response().body == b"hello"
+        for wire in (first, second):
             wire.get(f"/gate?gate={gate.port}")
-        held = gate.catch()
+        held = gate.catch()  # one runs, one waits
         answer = client.get(f"{server.url}/hello", headers={"Accept": "application/json"})
         assert (answer.status_code, answer.json()["reason"]) == (503, "queue-full")
         assert int(answer.headers["Retry-After"]) > 0
-        for wire in waiting[1:]:
-            wire.__exit__(None, None, None)
         held.release()
-        waiting[0].__exit__(None, None, None)
-        gate.close()
+        gate.catch().release()
+        assert [wire.response().body for wire in (first, second)] == [b"through"] * 2

@@ -28,7 +28,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, transport: str, certificate: Path, files: Path) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, transport: str, certificate: Path, files: Path
+) -> Iterator[Server]:
     ini = f"""
 {LISTEN}
 [site:demo]
@@ -73,7 +75,10 @@ def test_nobody_climbs_out(url: str, path: str) -> None:
 
 def test_conditions(client: requests.Session, url: str) -> None:
     first = client.get(f"{url}/style.css")
-    for name, value in (("If-None-Match", first.headers["ETag"]), ("If-Modified-Since", first.headers["Last-Modified"])):
+    for name, value in (
+        ("If-None-Match", first.headers["ETag"]),
+        ("If-Modified-Since", first.headers["Last-Modified"]),
+    ):
         again = client.get(f"{url}/style.css", headers={name: value})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["ETag"] == first.headers["ETag"]

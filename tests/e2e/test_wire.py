@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,8 @@ def test_expect_100_continue(url: str, large: Path) -> None:
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(url: str, large: Path) -> None:
     answer = curl(
         "--insecure", "--http1.1", "--header", "Expect: 100-continue", "--expect100-timeout", "30",
-        "--data-binary", f"@{large}", "--output", os.devnull, "--write-out", "%{http_code} %{size_upload}", f"{url}/echo",
+        "--data-binary", f"@{large}", "--output", os.devnull, "--write-out", "%{http_code} %{size_upload}",
+        f"{url}/echo",
     )  # fmt: skip
     assert answer.stdout == b"413 0"
 
@@ -171,3 +173,11 @@ def test_many_requests_on_one_connection(server: Server) -> None:
         for _ in range(200):
             wire.get("/hello")
             assert wire.response().body == b"hello"
+
+
+def test_many_connections_at_once(server: Server) -> None:
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server.url)) for _ in range(300)]
+        for wire in wires:
+            wire.get("/hello")
+        assert {wire.response().body for wire in wires} == {b"hello"}

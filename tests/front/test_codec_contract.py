@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from tests.transports import FAR, HIGH, Client, Front, Later, Producer, read
 from tinfront.errors import ProtocolError
+from tinfront.front.patience import _stuck
 from tinfront.http.message import RequestHead, ResponseHead
 from tinfront.interfaces import ICodec
 from tinfront.wire.codec import END, RESET, WINDOW, Reply
@@ -278,7 +279,7 @@ def test_a_producer_waits_for_the_window_as_for_the_transport() -> None:
     assert front.terms.budget.used > 0
     client.news()
     assert len(client.bodies[1]) == STREAM_WINDOW
-    assert client.connection.stuck()
+    assert _stuck(client.connection)
     client.grant(1, 10_000)
     assert producer.told == ["start", "pause", "resume"]
     assert front.terms.budget.used == 0
@@ -349,7 +350,7 @@ def test_a_stream_that_is_cut_leaves_the_others() -> None:
 
 def test_a_body_is_credited_as_it_is_taken() -> None:
     bodies: list[bytes] = []
-    front, client = toy(lambda exchange: (bodies.append(read(exchange.body)), exchange.respond(OK, b"")))
+    _, client = toy(lambda exchange: (bodies.append(read(exchange.body)), exchange.respond(OK, b"")))
     client.open(1, length="6000", method="POST")
     client.open(3, length="?", method="POST")
     for _ in range(6):
@@ -424,7 +425,7 @@ def test_a_malformed_frame_is_the_end_of_all() -> None:
 
 def test_acknowledgements_go_out_and_are_bounded() -> None:
     later = Later()
-    front, client = toy(later, room=0)
+    _, client = toy(later, room=0)
     client.open(1)
     ping = frame("PING", 0, b"p" * 1000)
     for _ in range(1000):
@@ -443,7 +444,7 @@ def test_acknowledgements_go_out_and_are_bounded() -> None:
 
 def test_draining_lets_all_streams_finish() -> None:
     later = Later()
-    front, client = toy(later)
+    _, client = toy(later)
     client.open(1)
     client.open(3)
     client.connection.drain()

@@ -35,7 +35,7 @@ def kept() -> tuple[Front, Any, Later]:
 
 
 def test_what_a_plugin_may_touch() -> None:
-    front, client, later = kept()
+    front, _, later = kept()
     [exchange] = later.kept
     verifyObject(IExchange, exchange)
     assert exchange.peer == ("192.0.2.7", 50123)
@@ -198,7 +198,7 @@ def test_an_end_in_each_state_is_one_line_in_the_log(state: str, how: str) -> No
 
 def test_when_gone_is_called_if_the_client_leaves_before_its_answer() -> None:
     gone: list[Any] = []
-    front, client, later = kept()
+    _, client, later = kept()
     later.kept[0].when_gone = gone.append
     client.leave()
     assert gone == later.kept

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from tests.transports import FAR, HIGH, Client, Front, Later, Producer, SocketTransport, replies
-from tinfront.front.outbox import READ_SIZE, TURN_MAX, Outbox, change
+from tinfront.front.outbox import READ_SIZE, TURN_MAX, Outbox
+from tinfront.front.patience import _stuck
 from tinfront.front.spool import Budget
 from tinfront.http.message import FileSlice, OpenFile, ResponseHead
 from tinfront.interfaces import IBodyProducer, IOutbox
@@ -29,10 +29,10 @@ def one(data: bytes) -> Any:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[FileSlice]:
+def file(tmp_path: Path) -> FileSlice:
     path = tmp_path / "file"
     path.write_bytes(BIG)
-    yield FileSlice(OpenFile(os.open(path, os.O_RDONLY)), 0, len(BIG))
+    return FileSlice(OpenFile(os.open(path, os.O_RDONLY)), 0, len(BIG))
 
 
 def started(producer: Producer, room: int = FAR, length: int | None = None, **terms: Any) -> tuple[Front, Client]:
@@ -503,12 +503,6 @@ def test_a_filter_that_fails_on_the_body(when: str, form: str) -> None:
         body.outbox.write(b"more")
 
 
-def test_change() -> None:
-    assert change([], b"abc", True) == b"abc"
-    assert change([Upper(), Upper(b"?")], b"abc", False) == b"A"
-    assert change([Upper(), Upper(b"?")], b"", True) == b"!?"
-
-
 # --- what the sweep sees
 
 
@@ -517,10 +511,10 @@ def test_waiting_is_for_the_client_only() -> None:
     _, client = started(producer)
     outbox: Outbox = producer.outbox
     assert not outbox.waiting
-    assert not client.connection.stuck()
+    assert not _stuck(client.connection)
     client.transport.room = 0
     outbox.write(b"x" * (HIGH + 1))
-    assert client.connection.stuck()
+    assert _stuck(client.connection)
     outbox.write(b"y")
     assert outbox.waiting
 

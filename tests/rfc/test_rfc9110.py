@@ -18,8 +18,8 @@ def request(head: bytes, *lines: bytes, body: bytes = b"") -> bytes:
     return b"\r\n".join((head, b"Host: demo.test", *lines, b"", body))
 
 
-class TestSection5_3Lists:
-    """Fields that come more than once."""
+class TestLists:
+    """Section 5.3: fields that come more than once."""
 
     def test_lines_are_joined_in_order(self) -> None:
         seen: list[dict[str, str]] = []
@@ -30,8 +30,8 @@ class TestSection5_3Lists:
         assert seen == [{"host": "demo.test", "accept": "a, b", "x": "1", "cookie": "c=1; d=2"}]
 
 
-class TestSection7_2Host:
-    """A request for a host that is nobody's gets nobody's page."""
+class TestHost:
+    """Section 7.2: a request for a host that is nobody's gets nobody's page."""
 
     def test_unknown_hosts(self) -> None:
         front = Front()
@@ -50,8 +50,8 @@ class TestSection7_2Host:
         assert statuses(front.connect(secure=True).send(GET)) == [200]
 
 
-class TestSection9Methods:
-    """What is never served, and what needs no body."""
+class TestMethods:
+    """Section 9: what is never served, and what needs no body."""
 
     @pytest.mark.parametrize("line", [b"TRACE / HTTP/1.1", b"CONNECT demo.test:443 HTTP/1.1", b"CONNECT / HTTP/1.1"])
     def test_trace_and_connect_are_405_and_say_what_is_allowed(self, line: bytes) -> None:
@@ -83,8 +83,8 @@ class TestSection9Methods:
         assert not front.opened
 
 
-class TestSection10_1_1Expect:
-    """100 Continue comes when the body is wanted, and only then."""
+class TestExpect:
+    """Section 10.1.1: 100 Continue comes when the body is wanted, and only then."""
 
     def expecting(self, *lines: bytes) -> bytes:
         return request(b"POST / HTTP/1.1", b"Expect: 100-continue", *(lines or (b"Content-Length: 5",)))
@@ -150,8 +150,8 @@ class TestSection10_1_1Expect:
         assert client.closed
 
 
-class TestSection15Status:
-    """Heads and bodies that must not be there."""
+class TestStatus:
+    """Section 15: heads and bodies that must not be there."""
 
     @pytest.mark.parametrize("status", [204, 304])
     def test_no_length_in_204_and_no_body_in_either(self, status: int) -> None:

@@ -34,8 +34,8 @@ def answered(data: bytes, *methods: str) -> list[int]:
     return statuses(Front().exchange(data), *methods)
 
 
-class TestSection2Messages:
-    """Parsing and robustness (section 2.2)."""
+class TestMessages:
+    """Section 2: parsing and robustness."""
 
     def test_an_empty_line_before_the_request_line_is_ignored(self) -> None:
         assert answered(b"\r\n" + GET) == [200]
@@ -76,8 +76,8 @@ class TestSection2Messages:
         assert refused(b"\0" * 100) == (400, "bad-request-line")
 
 
-class TestSection2_3Version:
-    """The protocol version."""
+class TestVersion:
+    """Section 2.3: the protocol version."""
 
     @pytest.mark.parametrize("version", [b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2", b"HTTP/2.0", b"HTTP/3.0"])
     def test_versions_that_are_not_spoken(self, version: bytes) -> None:
@@ -91,8 +91,8 @@ class TestSection2_3Version:
         assert refused(b"GET /\r\n\r\n") == (400, "bad-request-line")
 
 
-class TestSection3RequestLine:
-    """Method, target, limits."""
+class TestRequestLine:
+    """Section 3: method, target, limits."""
 
     def test_exactly_one_space(self) -> None:
         assert refused(b"GET  / HTTP/1.1\r\nHost: demo.test\r\n\r\n") == (400, "bad-request-line")
@@ -109,8 +109,8 @@ class TestSection3RequestLine:
         assert refused(b"GET /" + b"a" * 50_000) == (414, "line-too-long")
 
 
-class TestSection3_2Target:
-    """The request target and Host."""
+class TestTarget:
+    """Section 3.2: the request target and Host."""
 
     def test_a_host_is_needed(self) -> None:
         assert refused(b"GET / HTTP/1.1\r\n\r\n") == (400, "no-host")
@@ -164,8 +164,8 @@ class TestSection3_2Target:
         assert reply.body == b"GET %b? 0\n" % path
 
 
-class TestSection5Fields:
-    """Field syntax."""
+class TestFields:
+    """Section 5: field syntax."""
 
     @pytest.mark.parametrize(
         "line",
@@ -202,8 +202,8 @@ class TestSection5Fields:
         assert refused(b"GET / HTTP/1.1\r\nHost: demo.test\r\n" + some * 5 + b"\r\n") == (431, "head-too-large")
 
 
-class TestSection6_1TransferEncoding:
-    """Transfer-Encoding."""
+class TestTransferEncoding:
+    """Section 6.1: Transfer-Encoding."""
 
     @pytest.mark.parametrize(
         ("value", "status"),
@@ -252,8 +252,8 @@ class TestSection6_1TransferEncoding:
         assert client.closed
 
 
-class TestSection6_2ContentLength:
-    """Content-Length."""
+class TestContentLength:
+    """Section 6.2: Content-Length."""
 
     @pytest.mark.parametrize(
         "value",
@@ -286,8 +286,8 @@ class TestSection6_2ContentLength:
         assert reply.body == b"GET /? 5\nhello"
 
 
-class TestSection6_3MessageBodyLength:
-    """What is not complete is not acted upon."""
+class TestMessageBodyLength:
+    """Section 6.3: what is not complete is not acted upon."""
 
     def test_an_incomplete_body_reaches_no_handler(self) -> None:
         front = Front()
@@ -314,8 +314,8 @@ class TestSection6_3MessageBodyLength:
         assert producer.told == ["stop"]
 
 
-class TestSection7_1Chunked:
-    """The chunked coding."""
+class TestChunked:
+    """Section 7.1: the chunked coding."""
 
     def test_it_is_decoded(self) -> None:
         body = b"5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nX-Trailer: y\r\n\r\n"
@@ -372,8 +372,8 @@ class TestSection7_1Chunked:
         assert second == first
 
 
-class TestSection8Incomplete:
-    """What is cut can be seen to be cut (section 8)."""
+class TestIncomplete:
+    """Section 8: what is cut can be seen to be cut."""
 
     def test_a_chunked_answer_lacks_its_last_chunk(self) -> None:
         producer = Producer(b"abc")
@@ -407,8 +407,8 @@ class TestSection8Incomplete:
         assert "close" not in client.transport.calls
 
 
-class TestSection9_3Persistence:
-    """Connection management."""
+class TestPersistence:
+    """Section 9.3: connection management."""
 
     def test_http_1_1_persists(self) -> None:
         client = Front().connect()
@@ -450,8 +450,8 @@ class TestSection9_3Persistence:
         assert client.closed
 
 
-class TestSection9_3_2Pipelining:
-    """Answers leave in the order of their requests."""
+class TestPipelining:
+    """Section 9.3.2: answers leave in the order of their requests."""
 
     def test_in_one_packet(self) -> None:
         data = b"".join(b"GET /%d HTTP/1.1\r\nHost: demo.test\r\n\r\n" % number for number in range(50))
@@ -480,8 +480,8 @@ class TestSection9_3_2Pipelining:
         assert not later.kept
 
 
-class TestSection9_6TearDown:
-    """Closing so that the client can read the answer."""
+class TestTearDown:
+    """Section 9.6: closing so that the client can read the answer."""
 
     def test_what_still_comes_is_read_and_dropped(self) -> None:
         front = Front()

@@ -27,10 +27,9 @@ def told(events: Any) -> list[tuple[int, Any]]:
     shown: list[tuple[int, Any]] = []
     for stream, event in events:
         if isinstance(event, RequestHead):
-            event = f"{event.method} {event.target}"
-        elif isinstance(event, ProtocolError):
-            event = event.reason
-        shown.append((stream, event))
+            shown.append((stream, f"{event.method} {event.target}"))
+        else:
+            shown.append((stream, event.reason if isinstance(event, ProtocolError) else event))
     return shown
 
 
@@ -313,7 +312,7 @@ def test_a_head_that_cannot_be_sent_leaves_no_trace() -> None:
     h1.receive(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     with pytest.raises(UnicodeEncodeError):
         h1.send_head(1, ResponseHead(200, [("X", "\u20ac")]), False)
-    assert not (h1.until_close or h1.closing or h1.raw_bodies)
+    assert (h1.until_close, h1.closing, h1.raw_bodies) == (False, False, False)
     assert h1.send_response(1, OK, b"ok").endswith(b"Connection: keep-alive\r\n\r\nok")
 
 

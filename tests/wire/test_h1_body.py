@@ -126,10 +126,10 @@ def test_malformed_and_forbidden_trailers(trailer: bytes) -> None:
 def test_extensions_must_not_outweigh_the_body() -> None:
     chunk = b"1;" + b"e" * 200 + b"\r\nx\r\n"
     reader, out = ChunkedReader(), []
+    for _ in range(OVERHEAD_MAX // 200):  # some are nobody's business
+        reader.feed(chunk, 0, out)
     with pytest.raises(ProtocolError, match="outweigh"):
-        for _ in range(OVERHEAD_MAX // 180):
-            reader.feed(chunk, 0, out)
-    assert len(out) > 50  # some are nobody's business
+        reader.feed(chunk * 20, 0, out)
 
 
 def test_honest_small_chunks_are_no_overhead() -> None:

@@ -195,10 +195,15 @@ class Exchange(FakeExchange):
         super().__init__(*arguments, **named)
         self.outbox = Outbox()
         self.on_respond: Any = None
+        self.late = False
+
+    @property
+    def finished(self) -> bool:
+        return super().finished and not self.late
 
     def respond(self, head: Any, body: Any) -> None:
         super().respond(head, body)
-        if hasattr(body, "start"):
+        if hasattr(body, "start") and not self.late:
             body.start(self.outbox)
         if self.on_respond is not None:
             self.on_respond()
@@ -261,7 +266,8 @@ class PoolRig:
 
         def over() -> bool:
             return all(
-                exchange.finished and (exchange.answer is None or isinstance(exchange.answer[1], bytes) or done(exchange))
+                exchange.finished
+                and (exchange.answer is None or isinstance(exchange.answer[1], bytes) or done(exchange))
                 for exchange in exchanges
             )
 

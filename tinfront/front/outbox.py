@@ -94,7 +94,8 @@ class Outbox:
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
             self._complete = True
-            for piece in body if isinstance(body, list) else (body,):
+            pieces: Any = body if isinstance(body, list) else (body,)
+            for piece in pieces:
                 if isinstance(piece, FileSlice):
                     if piece.length:  # a copy: a file slice may be shared, and ours is used up
                         self._queue.append(FileSlice(piece.file, piece.offset, piece.length))

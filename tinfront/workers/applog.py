@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 RECORD_MAX = 32 * 1024
 """Characters of one record; what is over is cut, and the record says so."""
 
+READ_SIZE = 8 * 1024
+"""Bytes of the log that are taken at once."""
+
 _RECORD, _TEXT, _BREAK = "\x1e", "\x1f", "\x1d"
 _NEUTRAL = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "?")
 
@@ -145,9 +148,9 @@ class LogPipe:
         watcher.add_reader(fd, self.readable)
 
     def readable(self) -> None:
-        """Log the lines that have come; one read a turn, so that a noisy app cannot hold the front."""
+        """Log the lines that have come; one small read a turn, so that a noisy app cannot hold the front."""
         try:
-            data = os.read(self._fd, 64 * 1024)
+            data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:
             return
         except OSError:

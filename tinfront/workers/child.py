@@ -81,7 +81,7 @@ class Reply:
 
     def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
         """The whole answer."""
-        if len(body) > frames.PIECE_MAX:
+        if len(body) > frames.WHOLE_MAX:
             self.start(status, fields, b"", length)
             self.finish(body)
             return
@@ -263,6 +263,7 @@ class Worker:
         slots[0].reply.put(frames.READY, None, b"", b"")
         try:
             self._receive(slots[0], idle)
+            self._receiving = False  # a second STOP has nothing to interrupt any more
         except Stopped:
             pass
         for slot in slots:

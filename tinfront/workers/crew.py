@@ -42,7 +42,7 @@ class Crew:
         self._watcher = watcher
         self._log = log
         self._pool = pool
-        self._stopping = False
+        self._stopping = True  # until it is started
         self._oom_kills = _oom_kills()
 
     def __iter__(self) -> Iterator[WorkerProcess]:
@@ -61,6 +61,7 @@ class Crew:
     def start(self, queue: JobQueue) -> None:
         """Start the nursery; the workers follow when it has imported the app."""
         self._queue = queue
+        self._stopping = False
         adopt_orphans()
         self.nurse.begin(queue, self)
 
@@ -68,7 +69,7 @@ class Crew:
         """Look at the deadlines."""
         for worker in self:
             if worker.deadline and now >= worker.deadline:
-                worker.kill("it was not ready in time" if not worker.ready else "it hung up")
+                worker.kill("it was not ready in time" if not worker.ready else "it did not end in time")
         self.nurse.tick(now)
         self._fill()
 

@@ -36,11 +36,11 @@ class Deadlines:
         if self._app.queue_timeout:
             self._sweep_waiting(now, self._app.queue_timeout)
         if self._app.timeout:
-            claims = self._queue.board.claims()
-            self._sweep_running(now, self._app.timeout, claims)
-            for worker in self._crew:
+            claims = self._queue.claims()
+            for worker in self._crew:  # found overdue by an earlier sweep: its stacks are in the log by now
                 if worker.overdue and not worker.why and not self._has_jobs(worker, claims):
                     worker.kill("one of its jobs had no answer in time")
+            self._sweep_running(now, self._app.timeout, claims)
 
     def _sweep_waiting(self, now: float, limit: float) -> None:
         queue = self._queue
@@ -51,7 +51,7 @@ class Deadlines:
                 refuse(job.exchange, verdict)
         overdue = [job for job in queue.pending.values() if now - job.queued > limit and job.answering is None]
         if overdue:
-            claims = queue.board.claims()
+            claims = queue.claims()
             for job in overdue:
                 if job.id not in claims:
                     queue.doubt(job, verdict)

@@ -86,8 +86,11 @@ that was passed on the worker's files socket (body: the offset). FAIL, CUT: body
 a START. DROPPED: the job had been revoked.
 """
 
+WHOLE_MAX = 256 * 1024
+"""Body bytes of an answer that comes in one frame."""
+
 PIECE_MAX = 64 * 1024
-"""Body bytes in one frame."""
+"""Body bytes in one frame of an answer that comes in pieces."""
 
 HEAD_MAX = 64 * 1024
 """Bytes of an answer's head."""
@@ -149,7 +152,7 @@ class Decoder:
         missing = header = REPLY.size
         while end - at >= header:
             size, head_size, job_id, claimed, length, kind = REPLY.unpack_from(data, at)
-            if size > HEAD_MAX + PIECE_MAX or head_size > size or kind not in _KINDS:
+            if size > HEAD_MAX + WHOLE_MAX or head_size > size or kind not in _KINDS:
                 self.error = self.error or "a frame with a broken header"
                 return frames
             start = at + header

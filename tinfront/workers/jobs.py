@@ -75,17 +75,26 @@ class JobQueue:
         self.waiting: deque[Job] = deque()
         self.pending: dict[int, Job] = {}
         self.limit = slots * (1 + look_ahead)
-        self.board_fd = create_board(2 * slots)
-        self.board = Board(self.board_fd)
         self.before_settling: Callable[[], None] = _nothing
+        self._slots = slots
         self._clock = clock
         self._last_id = 0
-        self._doubted: list[Job] = []
+        self._doubted: list[tuple[Job, int]] = []  # with the id that is revoked: it may have a new one by now
         self._timer: Any = None
+        self._is_open = False
+
+    def open(self) -> None:
+        """Make board and socket.
+
+        :raises OSError: there are no descriptors left.
+        """
+        self.board_fd = create_board(2 * self._slots)
+        self.board = Board(self.board_fd)
         self._sender, self.receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sender.setblocking(False)
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._send = self._sender.send
+        self._is_open = True
 
     def pump(self) -> None:
         """Send what may be sent now; whatever does not fit stays. Called whenever something has changed."""
@@ -146,7 +155,7 @@ class JobQueue:
             return
         self.board.revoke(job.id)
         job.revoked = monotonic()
-        self._doubted.append(job)
+        self._doubted.append((job, job.id))
         if self._timer is None:
             self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
 
@@ -162,12 +171,20 @@ class JobQueue:
 
     def doubt_unclaimed(self, now: float) -> None:
         """Find the jobs that were taken out of the socket and claimed by nobody."""
-        if not self.pending or self.backlog():
+        overdue = [job for job in self.pending.values() if now - job.sent > UNCLAIMED and job.answering is None]
+        if not overdue:
             return
-        claims = self.board.claims()
-        for job_id, job in list(self.pending.items()):
-            if now - job.sent > UNCLAIMED and job_id not in claims and job.answering is None:
+        claims = self.claims()
+        empty = not self.backlog()
+        newest = max(claims, default=0)
+        for job in overdue:
+            # The socket is a queue: when a later job has been taken out of it, an earlier one has, too.
+            if job.id not in claims and (empty or job.id < newest):
                 self.doubt(job)
+
+    def claims(self) -> dict[int, tuple[int, float]]:
+        """What runs: job id to slot and time of the claim."""
+        return self.board.claims() if self._is_open else {}
 
     def backlog(self) -> int:
         """Bytes of jobs that no worker has taken out of the socket yet, as the kernel counts them."""
@@ -178,15 +195,16 @@ class JobQueue:
         """Judge the doubted jobs whose revocation every worker must have seen by now."""
         self._timer = None
         now = monotonic()
-        due = [job for job in self._doubted if now - job.revoked >= DOUBT]
-        self._doubted = [job for job in self._doubted if now - job.revoked < DOUBT]
+        doubted = [(job, job_id) for job, job_id in self._doubted if self.pending.get(job_id) is job]
+        due = [(job, job_id) for job, job_id in doubted if now - job.revoked >= DOUBT]
+        self._doubted = [(job, job_id) for job, job_id in doubted if now - job.revoked < DOUBT]
         if self._doubted:
             self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
         # First the claims, then the replies: whoever gave up its claim before has sent its reply before.
-        claims = self.board.claims()
+        claims = self.claims()
         self.before_settling()
-        for job in reversed(due):
-            if self.pending.get(job.id) is job and job.id not in claims and job.answering is None:
+        for job, job_id in reversed(due):
+            if self.pending.get(job_id) is job and job_id not in claims and job.answering is None:
                 self._return(job)
         self.pump()
 
@@ -205,6 +223,9 @@ class JobQueue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self._is_open:
+            return
+        self._is_open = False
         self._sender.close()
         self.receiver.close()
         self.board.close()

@@ -80,7 +80,7 @@ class ProcessPool(Pool):
 
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
-        claims = self._queue.board.claims()
+        claims = self._queue.claims()
         running = sum(1 for job_id in claims if job_id in self._pending)
         idle = max(0, self._crew.ready * self._app.threads - len(claims))
         return len(claims), idle, len(self._waiting) + len(self._pending) - running
@@ -93,6 +93,7 @@ class ProcessPool(Pool):
     # --- the clock ---------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._queue.open()
         self._crew.start(self._queue)
 
     def _sweep(self, now: float) -> None:
@@ -185,7 +186,7 @@ class ProcessPool(Pool):
             job = self._waiting.popleft()
             if not job.exchange.finished:
                 refuse(job.exchange, verdict, self._back_off.retry_after)
-        claims = self._queue.board.claims()
+        claims = self._queue.claims()
         for job in list(self._pending.values()):
             if self._stopped is not None:
                 self._queue.give_up(job)

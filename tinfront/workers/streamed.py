@@ -73,6 +73,7 @@ class Streamed:
 
     def fail(self, status: int, reason: str, detail: str) -> None:
         """It will never be complete."""
+        self._stream.abandon(self)
         if self.outbox is not None:
             self.outbox.fail(reason, detail)
         elif not self.job.exchange.finished:

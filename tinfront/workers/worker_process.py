@@ -26,6 +26,10 @@ LINGER = 1.0
 """Seconds a worker may live after it has closed a reply stream."""
 
 
+STOP_MAX = 30.0
+"""Seconds a worker may take to finish its jobs while others do its work."""
+
+
 class WorkerProcess:
     """One worker as the front knows it.
 
@@ -57,6 +61,7 @@ class WorkerProcess:
         self._crew = crew
         self._pidfd = -1
         self._lost = False
+        self._prepared = False
 
     def outfit(self, app: App, watcher: Any, log: Logger, queue: JobQueue) -> list[int]:
         """Make its sockets; returns the ends that the process is to be given, to be closed here afterwards.
@@ -93,10 +98,13 @@ class WorkerProcess:
             self.signal(signal.SIGKILL)
         elif self.leaving:
             self.signal(STOP)
+        elif self._prepared:  # it was faster than the news of its birth
+            self.on_ready()
 
     def stop(self) -> None:
-        """Let it finish its jobs and go."""
+        """Let it finish its jobs and go, if that does not take too long."""
         self.leaving = True
+        self.deadline = self.deadline or monotonic() + STOP_MAX
         self.signal(STOP)
 
     def kill(self, why: str) -> None:
@@ -153,7 +161,10 @@ class WorkerProcess:
 
     def on_ready(self) -> None:
         """It takes jobs from now on."""
-        if not self.ready:
+        self._prepared = True
+        if self.pid and self.leaving and not self.why:
+            self.signal(STOP)  # again: the first may have come before it minded signals
+        if self.pid and not self.ready:
             self.ready = monotonic()
             self.deadline = 0.0
             self._crew.on_ready()

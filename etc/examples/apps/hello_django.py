@@ -11,6 +11,7 @@ settings.configure(SECRET_KEY=os.environ["DJANGO_SECRET_KEY"], ALLOWED_HOSTS=["*
 
 
 def home(request):
+    """Say where we are."""
     return HttpResponse(f"Hello from Django, at {request.build_absolute_uri()}.")
 
 

@@ -30,4 +30,6 @@ def stream(request):
 
 def where(request):
     """What Django takes itself to be reached by."""
-    return JsonResponse({"secure": request.is_secure(), "uri": request.build_absolute_uri(), "ip": request.META["REMOTE_ADDR"]})
+    return JsonResponse(
+        {"secure": request.is_secure(), "uri": request.build_absolute_uri(), "ip": request.META["REMOTE_ADDR"]}
+    )

@@ -186,7 +186,9 @@ def say(environ, start_response):
 
 
 def modules(environ, start_response):
-    return answer(start_response, json.dumps(sorted(sys.modules)))
+    return answer(
+        start_response, json.dumps([name for name, module in sys.modules.items() if getattr(module, "__file__", None)])
+    )
 
 
 def descriptors(environ, start_response):
