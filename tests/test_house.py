@@ -20,7 +20,6 @@ NO_TWIN = {
     "tinfront/__init__.py": "a version and a sentence",
     "tinfront/errors.py": "records without behaviour",
     "tinfront/interfaces.py": "the tests of all others verify against it",
-    "tinfront/maker.py": "two records; test_catalog.py and e2e/test_plugins.py use them",
     "tinfront/config/model.py": "records; the golden tests compare them",
 }
 

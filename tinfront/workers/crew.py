@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tinfront.workers import frames
+from tinfront.workers.board import Board
 from tinfront.workers.nurse import Nurse
 from tinfront.workers.nursery import adopt_orphans
 from tinfront.workers.worker_process import WorkerProcess
@@ -70,8 +71,14 @@ class Crew:
         for worker in self:
             if worker.deadline and now >= worker.deadline:
                 worker.kill("it was not ready in time" if not worker.ready else "it did not end in time")
+            elif worker.leaving and worker.ready and not worker.why and self._is_idle(worker):
+                worker.stop()  # again: the first may have come just before it minded signals, or fell asleep
         self.nurse.tick(now)
         self._fill()
+
+    def _is_idle(self, worker: WorkerProcess) -> bool:
+        threads, ids = self._app.threads, self._queue.board.ids
+        return not any(ids[slot * Board.STEP] for slot in range(worker.seat * threads, (worker.seat + 1) * threads))
 
     def stop(self) -> None:
         """Let all finish their jobs and go; nothing is started any more."""

@@ -162,8 +162,6 @@ class WorkerProcess:
     def on_ready(self) -> None:
         """It takes jobs from now on."""
         self._prepared = True
-        if self.pid and self.leaving and not self.why:
-            self.signal(STOP)  # again: the first may have come before it minded signals
         if self.pid and not self.ready:
             self.ready = monotonic()
             self.deadline = 0.0
