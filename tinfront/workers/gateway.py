@@ -161,7 +161,7 @@ class Answer:
             text = "\0".join((status, *chain.from_iterable(headers)))
         except TypeError:
             text = ""
-        fields = known.get(text)
+        fields = known.get(text) if type(headers) is list else None
         if fields is None or text.count("\0") != 2 * len(headers):
             fields = check_headers(status, headers)
             remember(text, fields)

@@ -49,7 +49,9 @@ def check_headers(status: str, headers: list[tuple[str, str]]) -> Fields:
 
     :raises BadHeader: and says which one is wrong and why.
     """
-    fields = Fields(status if isinstance(status, str) else "")
+    if not isinstance(status, str) or not isinstance(headers, (list, tuple)):
+        _explain(status, headers)
+    fields = Fields(status)
     try:
         for name, value in headers:
             _sort(fields, name, value)

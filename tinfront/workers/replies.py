@@ -11,7 +11,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from tinfront.http.message import FileSlice, ResponseHead
+from tinfront.http.message import FileSlice, ResponseHead, field_block
+from tinfront.http.status import REASONS
 from tinfront.workers.descriptors import receive_file
 from tinfront.workers.frames import (
     BROKEN,
@@ -27,7 +28,6 @@ from tinfront.workers.frames import (
     WHOLE,
     Decoder,
     Frame,
-    Head,
     decode_failure,
     decode_head,
 )
@@ -46,7 +46,11 @@ _HEAD_KEPT = 1024
 _PIECES = frozenset((DATA, END, CUT))
 _FIRSTS = frozenset((START, FILE, FAIL))
 
-_heads: dict[bytes, Head] = {}
+Known = tuple[int, str | None, list[tuple[str, str]], bytes]
+"""A head that was checked: status, reason if it is not the registered one, fields, and the fields as a block."""
+
+_NO_HEAD: Known = (200, None, [], b"")
+_heads: dict[bytes, Known] = {}
 
 
 class ReplyStream:
@@ -116,8 +120,13 @@ class ReplyStream:
             exchange = job.exchange
             exchange.claimed = claimed if claimed >= job.queued else job.queued
             exchange.pid = self._worker.pid
-            status, reason, fields = known
-            exchange.respond(ResponseHead(status, fields.copy(), None if length < 0 else length, reason), body)
+            status, reason, fields, block = known
+            answer = ResponseHead(status, fields, length if length >= 0 else None, reason)
+            if length >= 0 and status != 204:
+                answer.block = b"%bContent-Length: %d\r\n" % (block, length)
+            else:
+                answer.block = block
+            exchange.respond(answer, body)
         if self._decoder.error:
             self._violate(self._decoder.error)
         elif self._queue.waiting:
@@ -190,14 +199,14 @@ class ReplyStream:
         job = self._pending.get(job_id)
         if job is None:
             return
-        known = (200, None, []) if kind == FAIL else _heads.get(head) or _learn(head)
+        known = _NO_HEAD if kind == FAIL else _heads.get(head) or _learn(head)
         if job.answering is not None or known is None or (kind == FILE and (file is None or length < 0)):
             self._violate("a broken answer", job)
             return
         exchange = job.exchange
         exchange.claimed = claimed if claimed >= job.queued else job.queued
         exchange.pid = self._worker.pid
-        status, reason, fields = known
+        status, reason, fields, _ = known
         answer = ResponseHead(status, fields.copy(), None if length < 0 else length, reason)
         if kind == START:
             self._start(job, answer)
@@ -267,16 +276,22 @@ class ReplyStream:
         self._socket.close()
 
 
-def _learn(raw: bytes) -> Head | None:
+def _learn(raw: bytes) -> Known | None:
     """Check a head, and remember it if it is good: most answers of an app begin with one of a few."""
     head = decode_head(raw)
-    if head is not None and len(raw) <= _HEAD_KEPT:
+    if head is None:
+        return None
+    status, reason, fields = head
+    if reason == REASONS.get(status):
+        reason = None  # the codec has that line ready
+    known = (status, reason, fields, field_block(ResponseHead(status, fields)))
+    if len(raw) <= _HEAD_KEPT:
         if len(_heads) >= _HEADS_MAX:
             _heads.clear()
-        _heads[raw] = head
-    return head
+        _heads[raw] = known
+    return known
 
 
-def _is_silent(job: Job, known: Head, body: bytes) -> bool:
+def _is_silent(job: Job, known: Known, body: bytes) -> bool:
     """Whether an answer without a body may announce a length."""
     return not body and (known[0] in {204, 304} or job.exchange.head.method == "HEAD")

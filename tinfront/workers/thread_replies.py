@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from tinfront.errors import ClientGone
 from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead
+from tinfront.http.status import REASONS
 from tinfront.interfaces import IBodyProducer, IReply
 from tinfront.workers.descriptors import reopen
 
@@ -238,5 +239,7 @@ class ThreadReply:
             self._post(self._done, (self._task, None, (500, reason, detail)))
 
     def _answer(self, status: str, fields: list[tuple[str, str]], length: int | None, body: Body) -> None:
-        head = ResponseHead(int(status[:3]), fields.copy(), length, status[4:] or None)
+        code, reason = int(status[:3]), status[4:]
+        known = not reason or reason == REASONS.get(code)  # the codec has that line ready
+        head = ResponseHead(code, fields.copy(), length, None if known else reason)
         self._post(self._done, (self._task, head, body))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from tinfront.config.model import App
 
+SENT_MAX = 64
+"""Tasks that threads may find without asking the front; each can be taken back as long as it is not begun."""
+
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter's lock while others want it; Python's default starves the front."""
 
@@ -48,6 +51,9 @@ class ThreadPool(Pool):
         self._sent: set[Task] = set()
         self._loading = False
         self._interval = 0.0
+        self._call_soon = call_soon
+        self._pumping = False
+        self._pid = 0
 
     # --- what others call --------------------------------------------------------------------------------------------
 
@@ -61,7 +67,11 @@ class ThreadPool(Pool):
             return
         exchange.queued = now = monotonic()
         self._waiting.append(Task(exchange, script_name, now))
-        self._pump()
+        if not self._pumping:
+            # At the end of this turn of the loop: a thread that is woken earlier takes the interpreter's lock from
+            # the front in the middle of its work, once per request.
+            self._pumping = True
+            self._call_soon(self._pump)
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no thread has begun with it, none will."""
@@ -84,6 +94,7 @@ class ThreadPool(Pool):
     # --- the clock ---------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._pid = os.getpid()  # not sooner: a daemon forks before it starts
         self._interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         os.environ.update(self._app.env)
@@ -174,9 +185,10 @@ class ThreadPool(Pool):
     # --- there and back ----------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Give the threads what they can do next: one task each, and one to follow."""
+        """Give the threads what they can do next."""
+        self._pumping = False
         waiting, sent, crew = self._waiting, self._sent, self._crew
-        while waiting and len(sent) < 2 * crew.able:
+        while waiting and len(sent) < SENT_MAX and crew.able:
             task = waiting.popleft()
             if task.exchange.body is not None and not task.exchange.finished:
                 try:
@@ -205,7 +217,7 @@ class ThreadPool(Pool):
             task.forget()
         else:
             exchange.claimed = task.claimed
-            exchange.pid = os.getpid()
+            exchange.pid = self._pid
             if head is None:
                 exchange.refuse(*body)
             else:

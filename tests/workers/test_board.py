@@ -1,0 +1,84 @@
+"""The claim board, mapped twice as by front and worker."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tinfront.workers.board import GONE, RING, Board, create_board
+
+
+@pytest.fixture
+def fd() -> Iterator[int]:
+    fd = create_board(6)
+    yield fd
+    os.close(fd)
+
+
+@pytest.fixture
+def boards(fd: int) -> Iterator[tuple[Board, Board]]:
+    front, worker = Board(fd), Board(fd)
+    yield front, worker
+    front.close()
+    worker.close()
+
+
+def claim(board: Board, slot: int, job_id: int, now: float) -> None:
+    board.times[slot * Board.STEP + 1] = now
+    board.ids[slot * Board.STEP] = job_id
+
+
+def test_claims_are_seen_by_the_other_side(boards: tuple[Board, Board]) -> None:
+    front, worker = boards
+    assert front.claims() == {}
+    claim(worker, 0, 7, 1.25)
+    claim(worker, 5, 2**63 - 1, 2.5)
+    assert front.claims() == {7: (0, 1.25), 2**63 - 1: (5, 2.5)}
+    front.clear(0)
+    assert worker.claims() == {2**63 - 1: (5, 2.5)}
+
+
+def test_revocations_are_seen_by_the_other_side(boards: tuple[Board, Board]) -> None:
+    front, worker = boards
+    front.revoke(RING + 3)
+    assert worker.revoked[3] == RING + 3
+    front.abandon(RING + 3)
+    assert worker.revoked[3] == RING + 3 | GONE
+    front.revoke(RING + 3)  # what nobody wants stays unwanted
+    assert worker.revoked[3] == RING + 3 | GONE
+    front.revoke(3)
+    assert worker.revoked[3] == 3
+
+
+def test_slots_and_ring_do_not_overlap(boards: tuple[Board, Board]) -> None:
+    front, worker = boards
+    for slot in range(6):
+        claim(worker, slot, slot + 1, slot + 0.5)
+    for job_id in range(RING):
+        front.revoke(job_id + RING)
+    assert front.claims() == {slot + 1: (slot, slot + 0.5) for slot in range(6)}
+    assert [worker.revoked[at] for at in range(RING)] == list(range(RING, 2 * RING))
+
+
+def test_a_worker_cannot_pull_it_away(fd: int) -> None:
+    for size in (0, 1 << 20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, b"\0" * 200_000])
+def test_what_is_no_board(content: bytes) -> None:
+    fd = os.memfd_create("other")
+    os.write(fd, content)
+    with pytest.raises(ValueError, match="not a claim board"):
+        Board(fd)
+    os.close(fd)
+
+
+def test_it_is_not_inherited_by_accident(fd: int) -> None:
+    assert not os.get_inheritable(fd)
