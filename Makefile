@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# modules of synchronous TestCases
+TRIAL := tests/test_tap.py tests/test_signals.py
 
 .PHONY: run test lint bench bench-setup docs clean
 
@@ -14,7 +16,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp lint
 	$(BIN)/python -m pytest
-	$(BIN)/trial tests.trial
+	$(BIN)/trial $(TRIAL)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -21,6 +21,10 @@ NO_TWIN = {
     "tinfront/errors.py": "records without behaviour",
     "tinfront/interfaces.py": "the tests of all others verify against it",
     "tinfront/config/model.py": "records; the golden tests compare them",
+    "tinfront/config/vocabulary.py": "protocols; mypy checks them",
+    "tinfront/front/bridge_transport.py": "tests/front/test_transport.py runs over both kinds of transport",
+    "tinfront/cli.py": "tests/e2e/test_cli.py",
+    "tinfront/service.py": "construction; all of tests/e2e",
 }
 
 

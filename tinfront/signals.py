@@ -16,8 +16,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
-
 Action = Callable[[], object]
 
 
@@ -25,9 +23,7 @@ class Signals:
     """Runs actions in the reactor when signals come."""
 
     def __init__(self, reactor: Any, actions: dict[signal.Signals, Action]) -> None:
-        """:param reactor: provides ``IReactorCore`` and ``IReactorFromThreads``."""
-        assert IReactorCore.providedBy(reactor)
-        assert IReactorFromThreads.providedBy(reactor)
+        """:param reactor: provides ``IReactorFromThreads``."""
         self._reactor = reactor
         self._actions = actions
         self._before: dict[signal.Signals, Any] = {}

@@ -1,0 +1,57 @@
+"""What signals do. Synchronous TestCases: `trial` runs them, too."""
+
+import os
+import signal
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tinfront.signals import Signals
+
+
+class Reactor(MemoryReactorClock):
+    """Collects what is to be called from the reactor's thread."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def callFromThread(self, act, *arguments):
+        self.calls.append((act, arguments))
+
+
+class SignalsTests(SynchronousTestCase):
+    """``Signals`` runs actions in the reactor when signals come."""
+
+    def setUp(self):
+        self.reactor = Reactor()
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+
+    def act(self):
+        """An action that is told apart by its identity only."""
+
+    def test_action_runs_in_the_reactor(self):
+        """The handler itself does nothing but hand the action over."""
+        Signals(self.reactor, {signal.SIGHUP: self.act}).install()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(self.reactor.calls, [(self.act, ())])
+
+    def test_restore(self):
+        """Whoever had the signal before gets it back."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        signals = Signals(self.reactor, {signal.SIGHUP: self.act})
+        signals.install()
+        self.assertIsNot(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+        signals.restore()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+
+    def test_usr1_still_rotates_the_log_of_twistd(self):
+        """twistd's own handler is called first, then the action."""
+        rotated = []
+        signal.signal(signal.SIGUSR1, lambda number, frame: rotated.append(number))
+        Signals(self.reactor, {signal.SIGUSR1: self.act}).install()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        self.assertEqual(rotated, [signal.SIGUSR1])
+        self.assertEqual(self.reactor.calls, [(self.act, ())])
