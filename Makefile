@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp lint
 	$(BIN)/python -m pytest
-	$(BIN)/trial $(TRIAL)
+	$(BIN)/trial --temp-directory $(VENV)/trial $(TRIAL)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tinfront import __version__, tap
 
+# trial changes the directory before it runs the tests
+DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "etc", "site.ini")
 GOOD = "[listen:a]\naddress = 127.0.0.1:0\n[site:s]\ndefault = yes\n[route:s /]\nrespond = 200\n"
 
 
@@ -70,5 +72,4 @@ class PluginTests(SynchronousTestCase):
 
     def test_demo_site(self):
         """The file that the README starts with is right."""
-        demo = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "etc", "site.ini")
-        self.assertEqual(list(tap.read(demo).apps), ["demo"])
+        self.assertEqual(list(tap.read(DEMO).apps), ["demo"])
