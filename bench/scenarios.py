@@ -85,6 +85,7 @@ def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
 
 def write_files(www: Path, scenarios: Sequence[Scenario]) -> None:
     """Write the files of the static scenarios below ``www``: different in every file, the same in every run."""
+    (www / "static").mkdir(parents=True)
     for scenario in scenarios:
         if scenario.kind != "static":
             continue

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+import select
 import selectors
 import subprocess
 import tempfile
 import time
+from collections import deque
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from twisted.logger import Logger, formatEvent
 from tests.fakes import FakeExchange, make_head
 from tinfront.config.model import App
 from tinfront.workers.processes import ProcessPool
+from tinfront.workers.threads import ThreadPool
 
 SITES = Path(__file__).parent / "sites"
 PATIENCE = 30.0
@@ -44,6 +47,12 @@ class SelectLoop:
         self._selector = selectors.DefaultSelector()
         self._calls: list[tuple[float, int, Call]] = []
         self._number = count()
+        self._posted: deque[Any] = deque()
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def call_soon_threadsafe(self, function: Any, *arguments: Any) -> None:
+        self._posted.append((function, arguments))
+        os.write(self._waker, b"x")
 
     def add_reader(self, fd: int, callback: Any, *args: Any) -> None:
         self._selector.register(fd, selectors.EVENT_READ, (callback, args))
@@ -63,6 +72,12 @@ class SelectLoop:
         """One turn: what is readable, then what is due."""
         if self._calls:
             longest = max(0.0, min(longest, self._calls[0][0] - time.monotonic()))
+        if self._posted or select.select([self._wake], [], [], 0)[0]:
+            os.read(self._wake, 4096)
+            for _ in range(len(self._posted)):
+                function, arguments = self._posted.popleft()
+                function(*arguments)
+            longest = 0.0
         for key, _ in self._selector.select(longest):
             if key.fd in self._selector.get_map() and self._selector.get_map()[key.fd] is key:
                 callback, args = key.data
@@ -82,6 +97,8 @@ class SelectLoop:
     def close(self) -> None:
         assert not list(self._selector.get_map().values()), "somebody still watches descriptors"
         self._selector.close()
+        os.close(self._wake)
+        os.close(self._waker)
 
 
 class UvLoop:
@@ -93,6 +110,7 @@ class UvLoop:
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
         self.add_reader, self.remove_reader = self.loop.add_reader, self.loop.remove_reader
         self.callLater = self.loop.call_later
+        self.call_soon_threadsafe = self.loop.call_soon_threadsafe
 
     def turn(self, longest: float = 0.002) -> None:
         self.loop.run_until_complete(asyncio.sleep(longest))
@@ -243,6 +261,16 @@ class PoolRig:
     def body(self, data: bytes) -> Body:
         return Body(data)
 
+    def start_threads(self, wsgi: str = "jobs_site:application", *, wait: bool = True, **options: Any) -> ThreadPool:
+        """A pool of threads; ready, if ``wait``."""
+        app = self.app(wsgi, mode="threads", **options)
+        pool = ThreadPool(app, self.loop.call_soon_threadsafe, self.loop, self.log.logger)
+        self.pools.append(pool)
+        pool.startService()
+        if wait:
+            self.loop.until(lambda: pool.ready, f"not ready:\n{self.log.text}")
+        return pool
+
     def exchange(self, path: str = "/", query: str = "", method: str = "GET", **named: Any) -> Exchange:
         fields = named.pop("fields", {})
         body = named.get("body")
@@ -338,3 +366,9 @@ def make_body() -> Any:
     yield make
     for file in opened:
         file.close()
+
+
+@pytest.fixture(scope="session")
+def rig_exchange() -> Any:
+    """Exchanges that start streamed answers at once."""
+    return Exchange

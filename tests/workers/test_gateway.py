@@ -614,7 +614,8 @@ def test_what_only_looks_like_a_file_is_read(kind: str, path: Path) -> None:
 def test_a_wrapper_that_was_wrapped_is_read(path: Path) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", PLAIN)
-        return (chunk.replace(b"5", b"x") for chunk in environ["wsgi.file_wrapper"](path.open("rb"), 4))
+        wrapper = environ["wsgi.file_wrapper"](path.open("rb"), 4)
+        return Closing([chunk.replace(b"5", b"x") for chunk in wrapper] + [wrapper.close() or b""])
 
     assert answer(app).body == b"01234x6789"
 

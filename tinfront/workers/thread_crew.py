@@ -35,6 +35,10 @@ class Handover:
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
 
+    def close(self) -> None:
+        """The front will not listen any more; threads that were left behind may still speak."""
+        self._call_soon = _unheard
+
     def post(self, call: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
         """By any thread."""
         self._calls.append((call, arguments))
@@ -52,6 +56,10 @@ class Handover:
                 call(*arguments)
             except Exception:  # noqa: BLE001 - one broken answer must not hold up the others
                 self._on_error()
+
+
+def _unheard(_: Callable[[], None]) -> None:
+    pass
 
 
 class ThreadCrew:

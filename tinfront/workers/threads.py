@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SENT_MAX = 64
 """Tasks that threads may find without asking the front; each can be taken back as long as it is not begun."""
 
+LINGER = 0.3
+"""Seconds that threads without a task get to end, even when the grace of a stop is over."""
+
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread keeps the interpreter's lock while others want it; Python's default starves the front."""
 
@@ -51,6 +54,7 @@ class ThreadPool(Pool):
         self._sent: set[Task] = set()
         self._loading = False
         self._interval = 0.0
+        self._stop_left = 0.0
         self._call_soon = call_soon
         self._pumping = False
         self._pid = 0
@@ -165,8 +169,10 @@ class ThreadPool(Pool):
             for task in [*self._waiting, *self._sent]:
                 self._end_unfinished(task)
             self._crew.stop()
-        if self._crew.able > 0 and not late:
+            self._stop_left = now + LINGER
+        if len(self._crew) and now < max(self._stop_left, self._stop_began + self.grace):
             return False
+        self._handover.close()
         if len(self._crew):
             self._log.warn("[{app}] {count} threads are left behind", app=self._app.name, count=len(self._crew))
         if self._interval:
