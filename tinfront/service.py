@@ -69,6 +69,7 @@ class Site(MultiService):
         self._config = config
         self._reactor = reactor
         self._loop = loop
+        self._call_soon: Any = loop.call_soon if loop else partial(reactor.callLater, 0)
         self._keeper = LocalKeeper()
         server = config.server
         raise_descriptor_limit()
@@ -112,7 +113,7 @@ class Site(MultiService):
             # Straight to the loop where that can be: the reactor's own way is a timer more.
             call_soon: Any = self._loop.call_soon_threadsafe if self._loop else self._reactor.callFromThread
             return ThreadPool(app, call_soon, self._reactor, app_log)
-        return ProcessPool(app, self._ground.descriptors, self._keeper, self._reactor, app_log)
+        return ProcessPool(app, self._ground.descriptors, self._keeper, self._reactor, app_log, self._call_soon)
 
     def _make_table(self, catalog: Catalog) -> Table:
         table = Table()
@@ -153,7 +154,7 @@ class Site(MultiService):
             memory_max=server.spool_memory,
             file_max=server.response_file_max,
             descriptors=self._ground.descriptors,
-            call_soon=self._loop.call_soon if self._loop else lambda act: self._reactor.callLater(0, act),
+            call_soon=self._call_soon,
             certificate_of=self.certificates.of,
             observers=(self._access_log.on_finish,) if self._access_log is not None else (),
         )

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from urllib.parse import parse_qs
 
 BLOCK = bytes(range(256)) * 256
@@ -175,6 +176,14 @@ def events(environ, start_response):
     yield b"data: first\n\n"
     wait_at_gate(environ)
     yield b"data: second\n\n"
+
+
+@at("/toil")
+def toil(environ, start_response):
+    """Keeps its worker busy for a moment, so that whoever kills a worker finds it at work."""
+    time.sleep(0.02)
+    start_response("200 OK", [PLAIN])
+    return [b"done"]
 
 
 @at("/gate")

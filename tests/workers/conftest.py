@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class SelectLoop:
         if self._calls:
             longest = max(0.0, min(longest, self._calls[0][0] - time.monotonic()))
         if self._posted or select.select([self._wake], [], [], 0)[0]:
-            os.read(self._wake, 4096)
+            with suppress(BlockingIOError):
+                os.read(self._wake, 4096)
             for _ in range(len(self._posted)):
                 function, arguments = self._posted.popleft()
                 function(*arguments)

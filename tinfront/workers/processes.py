@@ -7,6 +7,7 @@ turns frames into answers. Here is the policy: bounds, deadlines, and what a wor
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ KILL_AFTER = 2.0
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
 
 
+def _at_once(act: Callable[[], None]) -> None:
+    act()
+
+
 @implementer(IWorkerPool)
 class ProcessPool(Pool):
     """Runs an app in pre-forked workers.
@@ -40,14 +45,23 @@ class ProcessPool(Pool):
     :ivar grace: seconds that running jobs get when the pool is stopped; then comes TERM, then KILL.
     """
 
-    def __init__(self, app: App, descriptors: IDescriptors, keeper: IKeeper, clock: Any, log: Logger) -> None:
-        """``clock`` provides ``IReactorTime``."""
+    def __init__(
+        self,
+        app: App,
+        descriptors: IDescriptors,
+        keeper: IKeeper,
+        clock: Any,
+        log: Logger,
+        call_soon: Callable[[Callable[[], None]], Any] = _at_once,
+    ) -> None:
+        """``clock`` provides ``IReactorTime``; ``call_soon`` runs a callable at the end of this turn of the loop."""
         super().__init__(app, clock, log)
         slots = app.workers * app.threads
         self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock)
         queue.before_settling = self._drain
         self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
-        self._limit = queue.limit
+        self._call_soon = call_soon
+        self._pumping = False
         self._bound = app.queue_max + slots
         nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
@@ -71,8 +85,14 @@ class ProcessPool(Pool):
         job.answering = job.verdict = None
         job.queued = exchange.queued = monotonic()
         waiting.append(job)
-        if len(self._pending) < self._limit:
-            self._pump()
+        if not self._pumping:
+            # At the end of the turn, all jobs of it together: a worker is woken once, not once per job.
+            self._pumping = True
+            self._call_soon(self._pump_turn)
+
+    def _pump_turn(self) -> None:
+        self._pumping = False
+        self._pump()
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no worker has claimed its job, none will."""
