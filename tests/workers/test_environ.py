@@ -10,14 +10,29 @@ import pytest
 from tinfront.workers import environ as room
 from tinfront.workers.environ import add_input, base_environ, make_environ
 
-FIXED = ["GET", "", "/a/b", "c=d", "/a/b?c=d", "HTTP/1.1", "demo.test:8080", "1.2.3.4", "50000", "10.0.0.1", "8080", "id-1"]
+FIXED = [
+    "GET",
+    "",
+    "/a/b",
+    "c=d",
+    "/a/b?c=d",
+    "HTTP/1.1",
+    "demo.test:8080",
+    "1.2.3.4",
+    "50000",
+    "10.0.0.1",
+    "8080",
+    "id-1",
+]
 
 
 def make(names: Any = (), secure: bool = False, **changed: str) -> dict[str, Any]:
     order = "method script path query target version authority addr port name local_port request_id".split()
     fixed = [changed.get(name, value) for name, value in zip(order, FIXED, strict=True)]
     fields = dict(names)
-    return make_environ(base_environ("9.9", True, False, "errors", "wrapper"), fixed, fields.keys(), fields.values(), secure)
+    return make_environ(
+        base_environ("9.9", True, False, "errors", "wrapper"), fixed, fields.keys(), fields.values(), secure
+    )
 
 
 def test_all_of_it() -> None:
@@ -65,7 +80,8 @@ def test_https() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "path", "info"), [("", "/a", "/a"), ("/a", "/a", ""), ("/a", "/a/", "/"), ("/a", "/a/b", "/b"), ("", "*", "*")]
+    ("script", "path", "info"),
+    [("", "/a", "/a"), ("/a", "/a", ""), ("/a", "/a/", "/"), ("/a", "/a/b", "/b"), ("", "*", "*")],
 )
 def test_script_name_and_path_info_make_the_path(script: str, path: str, info: str) -> None:
     environ = make(script=script, path=path)
@@ -74,7 +90,14 @@ def test_script_name_and_path_info_make_the_path(script: str, path: str, info: s
 
 @pytest.mark.parametrize(
     ("authority", "name"),
-    [("a.test", "a.test"), ("a.test:1", "a.test"), ("a.test:", "a.test"), ("[::1]:8080", "::1"), ("[::1]", "::1"), ("", "10.0.0.1")],
+    [
+        ("a.test", "a.test"),
+        ("a.test:1", "a.test"),
+        ("a.test:", "a.test"),
+        ("[::1]:8080", "::1"),
+        ("[::1]", "::1"),
+        ("", "10.0.0.1"),
+    ],
 )
 def test_the_server_name_is_the_host_that_was_asked_for(authority: str, name: str) -> None:
     assert make(authority=authority)["SERVER_NAME"] == name

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from tests.fakes import FakeExchange, make_head
 from tinfront.workers import frames
-from tinfront.workers.frames import Decoder, decode_failure, decode_head, decode_order, encode_job, encode_order, encode_reply
+from tinfront.workers.frames import (
+    Decoder,
+    decode_failure,
+    decode_head,
+    decode_order,
+    encode_job,
+    encode_order,
+    encode_reply,
+)
 
 FRAMES = [
     encode_reply(frames.READY, 0, 0.0, None, b"", b""),
@@ -88,9 +96,7 @@ def test_a_job_has_a_bound() -> None:
 def test_any_cut_gives_the_same_frames(cuts: list[int]) -> None:
     decoder = Decoder()
     edges = [0, *sorted(set(cuts)), len(WIRE)]
-    found = [
-        frame for start, end in zip(edges, edges[1:], strict=False) for frame in decoder.feed(WIRE[start:end])
-    ]
+    found = [frame for start, end in zip(edges, edges[1:], strict=False) for frame in decoder.feed(WIRE[start:end])]
     assert found == PARSED
     assert decoder.error is None
 
@@ -184,7 +190,12 @@ def test_failures() -> None:
 
 def test_orders() -> None:
     assert decode_order(encode_order(frames.BORN, 3, 4711)) == (frames.BORN, 3, 4711, "")
-    assert decode_order(encode_order(frames.DIED, 4711, -1, "t\xe9xt\ud800")) == (frames.DIED, 4711, -1, "t\xe9xt\\ud800")
+    assert decode_order(encode_order(frames.DIED, 4711, -1, "t\xe9xt\ud800")) == (
+        frames.DIED,
+        4711,
+        -1,
+        "t\xe9xt\\ud800",
+    )
     assert len(encode_order(frames.FAILED, text="\xe9" * frames.ORDER_MAX)) == frames.ORDER_MAX
     assert decode_order(b"short") is None
     assert decode_order(b"") is None

@@ -133,13 +133,17 @@ def test_the_validator_finds_nothing(method: str, kind: str, tmp_path: Path) -> 
     run(validator(app), make(method, errors, b"body" if method == "POST" else None), reply)
     assert errors.getvalue() == "told\n"
     assert reply.names == ["send"]
-    assert reply.body == (b"" if method == "HEAD" else {"write": b"written ab", "file": b"some content"}.get(kind, b"ab"))
+    assert reply.body == (
+        b"" if method == "HEAD" else {"write": b"written ab", "file": b"some content"}.get(kind, b"ab")
+    )
 
 
 # --- whole answers
 
 
-@pytest.mark.parametrize("result", [[b"hello"], (b"hello",), [b"he", b"llo"], [b"", b"hello"], iter([b"hello"]), {b"hello": 1}])
+@pytest.mark.parametrize(
+    "result", [[b"hello"], (b"hello",), [b"he", b"llo"], [b"", b"hello"], iter([b"hello"]), {b"hello": 1}]
+)
 def test_small_answers_leave_whole_and_with_a_length(result: Any) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", PLAIN)

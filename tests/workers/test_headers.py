@@ -12,7 +12,9 @@ from tinfront.workers.headers import BadHeader, check_headers, remember
 
 
 def test_good_headers() -> None:
-    fields = check_headers("200 OK", [("Content-Type", "text/html"), ("X-A", ""), ("Set-Cookie", "\xe9=1"), ("Set-Cookie", "b")])
+    fields = check_headers(
+        "200 OK", [("Content-Type", "text/html"), ("X-A", ""), ("Set-Cookie", "\xe9=1"), ("Set-Cookie", "b")]
+    )
     assert fields == [("Content-Type", "text/html"), ("X-A", ""), ("Set-Cookie", "\xe9=1"), ("Set-Cookie", "b")]
     assert (fields.status, fields.length, fields.flush, fields.bodiless) == ("200 OK", None, False, False)
     assert decode_head(fields.raw) == (200, "OK", list(fields))
@@ -22,8 +24,20 @@ def test_what_belongs_to_the_server_is_taken_out() -> None:
     fields = check_headers(
         "200 OK",
         [
-            *[("Date", "x"), ("server", "y"), ("Connection", "close"), ("Keep-Alive", "1"), ("TE", "a"), ("Trailer", "b")],
-            *[("Transfer-Encoding", "chunked"), ("UPGRADE", "h2c"), ("Proxy-Connection", "x"), ("Proxy-Authenticate", "x")],
+            *[
+                ("Date", "x"),
+                ("server", "y"),
+                ("Connection", "close"),
+                ("Keep-Alive", "1"),
+                ("TE", "a"),
+                ("Trailer", "b"),
+            ],
+            *[
+                ("Transfer-Encoding", "chunked"),
+                ("UPGRADE", "h2c"),
+                ("Proxy-Connection", "x"),
+                ("Proxy-Authenticate", "x"),
+            ],
             *[("Content-Length", "12"), ("X-Accel-Buffering", "yes"), ("X-Kept", "1")],
         ],
     )
@@ -58,7 +72,13 @@ def test_statuses_without_body(status: str, bodiless: bool) -> None:
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        *[(b"200 OK", "must be str"), (200, "must be str"), (None, "must be str"), ("OK", "final code"), ("20 OK", "final code")],
+        *[
+            (b"200 OK", "must be str"),
+            (200, "must be str"),
+            (None, "must be str"),
+            ("OK", "final code"),
+            ("20 OK", "final code"),
+        ],
         *[("200 O\nK", "final code"), ("100 Continue", "final code"), ("600 X", "final code"), ("200OK", "final code")],
         *[("\u0662\u0660\u0660 OK", "final code"), ("200 \u20ac", "final code")],
     ],

@@ -62,7 +62,12 @@ def test_names(tmp_path: Path, name: str, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("loaded_none:app", ImportError), ("loaded_text:missing", AttributeError), ("loaded_text:text", TypeError), ("loaded_text:text()", TypeError)],
+    [
+        ("loaded_none:app", ImportError),
+        ("loaded_text:missing", AttributeError),
+        ("loaded_text:text", TypeError),
+        ("loaded_text:text()", TypeError),
+    ],
 )
 def test_what_is_no_app(tmp_path: Path, name: str, error: type[Exception]) -> None:
     (tmp_path / "loaded_text.py").write_text("text = 'not an app'\n")

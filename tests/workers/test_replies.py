@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 from tests.fakes import make_head
 from tinfront.workers import frames, replies
 from tinfront.workers.board import GONE
-from tinfront.workers.frames import BROKEN, CUT, DATA, DROPPED, END, FAIL, FILE, OFFSET, READY, START, WHOLE, encode_reply
+from tinfront.workers.frames import (
+    BROKEN,
+    CUT,
+    DATA,
+    DROPPED,
+    END,
+    FAIL,
+    FILE,
+    OFFSET,
+    READY,
+    START,
+    WHOLE,
+    encode_reply,
+)
 from tinfront.workers.jobs import Job, JobQueue
 from tinfront.workers.replies import ReplyStream
 
@@ -111,7 +124,13 @@ def test_a_whole_answer(worker: Worker, add: Any, queue: JobQueue) -> None:
     job = add()
     worker.say(WHOLE, 1, b"404 Not Here\0A\0b\0C\0d", b"hello", 5)
     head, body = job.exchange.answer
-    assert (head.status, head.reason, head.fields, head.length, body) == (404, "Not Here", [("A", "b"), ("C", "d")], 5, b"hello")
+    assert (head.status, head.reason, head.fields, head.length, body) == (
+        404,
+        "Not Here",
+        [("A", "b"), ("C", "d")],
+        5,
+        b"hello",
+    )
     assert job.queued <= job.exchange.claimed <= monotonic()
     assert job.exchange.pid == 4711
     assert queue.pending == {}
@@ -165,7 +184,9 @@ def test_an_answer_nobody_waits_for_is_dropped(worker: Worker, add: Any) -> None
     assert worker.told == []
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", b"200 OK"), ("GET", b"304 Not Modified"), ("GET", b"204 No Content")])
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", b"200 OK"), ("GET", b"304 Not Modified"), ("GET", b"204 No Content")]
+)
 def test_an_answer_without_body_may_announce_one(worker: Worker, add: Any, method: str, status: bytes) -> None:
     job = add(method)
     worker.say(WHOLE, 1, status, b"", 100)

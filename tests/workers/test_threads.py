@@ -41,7 +41,13 @@ def test_an_answer(rig: Any) -> None:
     pool = rig.start_threads()
     exchange = rig.get(pool, "/hello")
     head, body = exchange.answer
-    assert (head.status, head.reason, head.length, body, head.fields) == (200, None, 5, b"hello", [("Content-Type", "text/plain")])
+    assert (head.status, head.reason, head.length, body, head.fields) == (
+        200,
+        None,
+        5,
+        b"hello",
+        [("Content-Type", "text/plain")],
+    )
     assert exchange.queued <= exchange.claimed
     assert exchange.pid == os.getpid()
 
@@ -130,7 +136,11 @@ def test_a_file(rig: Any, tmp_path: Path) -> None:
 
 def test_an_app_that_raises(rig: Any) -> None:
     pool = rig.start_threads(threads=1)
-    for path, query in (("/fail", ""), ("/leave-by-exception", "SystemExit"), ("/leave-by-exception", "KeyboardInterrupt")):
+    for path, query in (
+        ("/fail", ""),
+        ("/leave-by-exception", "SystemExit"),
+        ("/leave-by-exception", "KeyboardInterrupt"),
+    ):
         exchange = rig.get(pool, path, query)
         assert exchange.refusal[:2] == (500, "app-error")
         rig.loop.until(lambda exchange=exchange: f"req={exchange.request_id} GET {path}" in rig.log.text)
@@ -173,7 +183,9 @@ def test_an_app_that_cannot_be_imported_is_tried_again(rig: Any, tmp_path: Path)
     rig.wait(early)
     assert early.refusal[:2] == (503, "app-not-ready")
     assert (ready, pool.ready, pool.trouble) == ([False], False, "LookupError: not yet")
-    (tmp_path / "mended_site.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'mended']\n\n\n\n")
+    (tmp_path / "mended_site.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'mended']\n\n\n\n"
+    )
     rig.loop.until(lambda: pool.ready)
     assert rig.get(pool).text == "mended"
     assert "Traceback (most recent call last):" in rig.log.text

@@ -14,6 +14,7 @@ import stat
 
 from tinfront.http.message import OpenFile
 from tinfront.workers.frames import OFFSET
+from tinfront.workers.passing import receive_fds
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _STALE_MAX = 64
@@ -51,7 +52,7 @@ def receive_file(sock: socket.socket, job_id: int) -> OpenFile | None:
     """
     for _ in range(_STALE_MAX):
         try:
-            data, fds, _, _ = socket.recv_fds(sock, OFFSET.size, 1, socket.MSG_CMSG_CLOEXEC)
+            data, fds = receive_fds(sock, OFFSET.size, 1)
         except OSError:
             return None
         files = [OpenFile(fd) for fd in fds]

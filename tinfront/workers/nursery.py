@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from tinfront.workers import applog, child, frames, loader
 from tinfront.workers.board import Board
+from tinfront.workers.passing import receive_fds
 
 BOOTSTRAP = """
 import sys, types
@@ -40,7 +41,6 @@ GRACE = 30.0
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FDS_MAX = 253
-_CLOEXEC = socket.MSG_CMSG_CLOEXEC
 
 
 class Nursery:
@@ -90,7 +90,7 @@ class Nursery:
                     self._reap()
                     continue
                 try:
-                    data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _FDS_MAX, _CLOEXEC)
+                    data, fds = receive_fds(self._control, frames.ORDER_MAX, _FDS_MAX)
                 except OSError:
                     data, fds = b"", []
                 order = frames.decode_order(data)

@@ -13,6 +13,7 @@ import tinfront
 from tinfront.workers import frames
 from tinfront.workers.applog import LogPipe
 from tinfront.workers.nursery import BOOTSTRAP
+from tinfront.workers.passing import receive_fds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +110,7 @@ class NurseryProcess:
             if self._control is None:
                 return
             try:
-                data, fds, _, _ = socket.recv_fds(self._control, frames.ORDER_MAX, _REPORT_FDS, socket.MSG_CMSG_CLOEXEC)
+                data, fds = receive_fds(self._control, frames.ORDER_MAX, _REPORT_FDS)
             except BlockingIOError:
                 return
             except OSError:
