@@ -1,5 +1,6 @@
 # make run    the demo site on http://127.0.0.1:8080 and https://127.0.0.1:8443
 # make test   all tests
+# make docs   render the option reference, docs/options.md
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
 # Each target sets up what it needs, in .venv.
 
@@ -45,7 +46,7 @@ bench-setup: $(VENV)/run.stamp
 	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
 
 docs: $(VENV)/run.stamp
-	$(BIN)/python -m tinfront.config.docs > docs/options.md
+	$(BIN)/python -c 'from tinfront.catalog import discover; from tinfront.config.docs import render; print(render(discover()), end="")' > docs/options.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache _trial_temp*

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import FakeExchange, make_head
 from tinfront.errors import ConfigError
-from tinfront.front.pages import Pages
+from tinfront.front.pages import HINTS, Pages
 from tinfront.http.message import ResponseHead
 
 
@@ -39,8 +39,20 @@ def test_json_for_those_who_prefer_it() -> None:
         "status": 503,
         "phrase": "Service Unavailable",
         "reason": "no-route",
+        "hint": "",
         "request_id": "an-id",
     }
+
+
+def test_the_page_of_a_large_body_names_the_option() -> None:
+    exchange = FakeExchange(make_head("POST"))
+    exchange.request_id = "an-id"
+    assert b"body_limit" in Pages().make(exchange, 413, "body-too-large")[1]
+
+
+def test_every_hint_belongs_to_a_reason_that_is_explained() -> None:
+    reasons = (Path(__file__).parents[2] / "docs" / "reasons.md").read_text("utf-8")
+    assert [reason for reason in HINTS if f"`{reason}`" not in reasons] == []
 
 
 def test_head_has_the_length_but_no_page() -> None:

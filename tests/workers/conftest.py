@@ -357,9 +357,9 @@ def make_body() -> Any:
         if where == "memory":
             return Body(data)
         if where == "memfd":
-            file: Any = open(os.memfd_create("body", os.MFD_ALLOW_SEALING), "w+b")
+            file: Any = open(os.memfd_create("body", os.MFD_ALLOW_SEALING), "w+b")  # noqa: SIM115
         else:
-            file = tempfile.TemporaryFile()
+            file = tempfile.TemporaryFile()  # noqa: SIM115
         file.write(data)
         file.flush()
         opened.append(file)

@@ -27,7 +27,8 @@ FIXED = [
 
 
 def make(names: Any = (), secure: bool = False, **changed: str) -> dict[str, Any]:
-    order = "method script path query target version authority addr port name local_port request_id".split()
+    order = ["method", "script", "path", "query", "target", "version", "authority"]
+    order += ["addr", "port", "name", "local_port", "request_id"]
     fixed = [changed.get(name, value) for name, value in zip(order, FIXED, strict=True)]
     fields = dict(names)
     return make_environ(

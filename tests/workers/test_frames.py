@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_job_has_a_bound() -> None:
 def test_any_cut_gives_the_same_frames(cuts: list[int]) -> None:
     decoder = Decoder()
     edges = [0, *sorted(set(cuts)), len(WIRE)]
-    found = [frame for start, end in zip(edges, edges[1:], strict=False) for frame in decoder.feed(WIRE[start:end])]
+    found = [frame for start, end in pairwise(edges) for frame in decoder.feed(WIRE[start:end])]
     assert found == PARSED
     assert decoder.error is None
 

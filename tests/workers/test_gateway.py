@@ -597,7 +597,7 @@ def test_what_only_looks_like_a_file_is_read(kind: str, path: Path) -> None:
 
     if kind == "gzip":
         path.write_bytes(gzip.compress(b"0123456789"))
-        opened: Any = gzip.open(path)
+        opened: Any = gzip.open(path)  # noqa: SIM115
     elif kind == "memory":
         opened = io.BytesIO(b"0123456789")
     elif kind == "pipe":
@@ -643,7 +643,8 @@ def test_what_is_no_regular_file(path: Path) -> None:
 
 def test_a_filelike_without_close() -> None:
     class Plain:
-        left = [b"a", b"b", b""]
+        def __init__(self) -> None:
+            self.left = [b"a", b"b", b""]
 
         def read(self, size: int) -> bytes:
             return self.left.pop(0)

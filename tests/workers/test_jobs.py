@@ -107,7 +107,7 @@ def test_replies_are_taken_before_the_doubted_are_judged(queue: JobQueue, quiet_
     job = add(queue)
     take(queue)
     queue.doubt(job)
-    queue.before_settling = lambda: queue.pending.clear()
+    queue.before_settling = queue.pending.clear
     settle(quiet_loop, queue)
     assert take(queue) == 0
     assert not queue.waiting

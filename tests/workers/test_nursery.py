@@ -149,7 +149,7 @@ def test_apps_that_it_cannot_fork(quiet_loop: SelectLoop, wsgi: str, kind: int, 
 def test_without_preload_it_imports_nothing(quiet_loop: SelectLoop) -> None:
     hand = Hand(quiet_loop, "broken_site:application", preload=False)
     hand.wait(IMPORTED)
-    pid, stream = hand.fork()
+    _, stream = hand.fork()
     ((kind, *_, body),) = frames.Decoder().feed(stream.recv(100_000))
     assert kind == frames.BROKEN
     assert b"LookupError: this site is broken on purpose" in body

@@ -219,16 +219,20 @@ def test_kills_under_load_lose_nothing_and_double_nothing(rig: Any, tmp_path: Pa
     posts: list[Any] = []
     gets: list[Any] = []
     killed: set[int] = set()
+
+    def caught_up() -> bool:
+        return sum(not one.finished for one in (*posts, *gets)) < 12
+
     for turn in range(60):
-        posts += [rig.submit(pool, "/note", notes, method="POST") for _ in range(8)]
-        gets += [rig.submit(pool, "/pid") for _ in range(8)]
+        posts.extend(rig.submit(pool, "/note", notes, method="POST") for _ in range(8))
+        gets.extend(rig.submit(pool, "/pid") for _ in range(8))
         if turn % 2:
             # In the middle of their work: whether they have received, claimed or answered is left to chance.
             for worker in list(pool._crew)[: 1 + turn % 3]:
                 if worker.ready and worker.pid not in killed:
                     killed.add(worker.pid)
                     os.kill(worker.pid, signal.SIGKILL)
-        rig.loop.until(lambda: sum(not one.finished for one in (*posts, *gets)) < 12)
+        rig.loop.until(caught_up)
     rig.wait(*posts, *gets)
     assert len(killed) > 20
     assert {one.refusal[1] for one in posts if one.refusal} <= {"worker-died"}
@@ -440,7 +444,7 @@ def test_the_end_of_a_paused_stream_keeps_nobody_waiting(rig: Any) -> None:
     """What is left fits into the socket: the thread has sent it all, but must not put another answer behind it."""
     pool = rig.start(workers=1, threads=2)
     exchange = rig.exchange("/stream", "10")
-    exchange.on_respond = lambda: exchange.answer[1].pause()
+    exchange.on_respond = lambda: exchange.answer[1].pause()  # noqa: PLW0108 - there is no answer yet
     pool.submit(exchange, "")
     rig.loop.until(lambda: exchange.answer)
     assert [rig.get(pool).text for _ in range(20)] == ["hello"] * 20
@@ -583,7 +587,7 @@ def test_a_worker_has_only_the_standard_library_and_its_own_rooms(rig: Any) -> N
         for name in json.loads(rig.get(pool, "/modules").text)
         if name.partition(".")[0] not in sys.stdlib_module_names
     }
-    ours = "applog board child environ frames gateway headers loader nursery passing".split()
+    ours = ["applog", "board", "child", "environ", "frames", "gateway", "headers", "loader", "nursery", "passing"]
     expected = {"tinfront.errors", "tinfront.workers", *(f"tinfront.workers.{name}" for name in ours)}
     optional = {"setproctitle", "setproctitle._setproctitle", "setproctitle.version"}
     strange = {name for name in names - expected - optional if not name.startswith("_")}

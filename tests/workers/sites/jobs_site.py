@@ -73,7 +73,7 @@ def die_once(environ, start_response):
         os.close(os.open(environ["QUERY_STRING"], os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return answer(start_response, "survived")
-    os.kill(os.getpid(), signal.SIGKILL)
+    return os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_once_reading(environ, start_response):
