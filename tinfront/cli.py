@@ -1,4 +1,4 @@
-"""The ``tinfront`` command: ``run``, ``check``.
+"""The ``tinfront`` command: ``run``, ``check``, and ``status``, ``reload``, ``stop`` over the control socket.
 
 Exit codes:
 
@@ -9,6 +9,7 @@ the other sites go on) · 71 cannot listen · 78 the configuration is wrong
 from __future__ import annotations
 
 import getopt
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from tinfront.catalog import discover
 from tinfront.config.describe import describe
 from tinfront.config.load import single_app
 from tinfront.config.model import Config
+from tinfront.control import ask, table
 from tinfront.errors import ConfigError
-from tinfront.tap import EX_CONFIG, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
+from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
 
 if TYPE_CHECKING:
     from tinfront.service import Site
@@ -31,6 +33,7 @@ examples:
   tinfront run etc/site.ini                 serve the site that the file describes
   tinfront run mysite.wsgi:application      serve one app on http://127.0.0.1:8000
   tinfront run "mysite:make_app()" -b :8080 -w 4
+  tinfront status etc/site.ini              how the running server fares
   tinfront check etc/site.ini               show what a file means, or all its errors
 """
 
@@ -126,14 +129,39 @@ class CheckOptions(Command):
         self["file"] = file
 
 
+class ControlOptions(Command):
+    """Options of ``tinfront reload`` and ``tinfront stop``."""
+
+    synopsis = "tinfront reload | stop FILE.ini"
+    longdesc = (
+        "Tells the server that runs with FILE, over its control socket ([server] control), to read certificates and "
+        "keys again, or to stop with all running requests finished."
+    )
+
+    def parseArgs(self, file: str) -> None:  # type: ignore[override]
+        """The one argument."""
+        self["file"] = file
+
+
+class StatusOptions(ControlOptions):
+    """Options of ``tinfront status``."""
+
+    synopsis = "tinfront status [--json] FILE.ini"
+    longdesc = "Shows how the server that runs with FILE fares. It needs a control socket ([server] control)."
+    optFlags = [["json", None, "As JSON, for programs."]]
+
+
 class Options(Command):
     """Options of ``tinfront``."""
 
-    synopsis = "tinfront run | check [options]"
+    synopsis = "tinfront run | check | status | reload | stop [options]"
     longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
     subCommands = [
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
+        ["status", None, StatusOptions, "Show how a running server fares."],
+        ["reload", None, ControlOptions, "Have a running server read its certificates again."],
+        ["stop", None, ControlOptions, "Stop a running server, with its requests finished."],
     ]
 
     def getUsage(self, width: int | None = None) -> str:
@@ -151,6 +179,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(run(chosen.config(), needs_app=not chosen.has_file))
         if options.subCommand == "check":
             raise SystemExit(check(options.subOptions["file"]))
+        if options.subCommand is not None:
+            raise SystemExit(control(options.subCommand, options.subOptions))
     except usage.UsageError as error:
         fail(EX_USAGE, f"tinfront: {error}", "Try: tinfront --help")
     except ConfigError as error:
@@ -166,6 +196,22 @@ def check(file: str) -> int:
     build(config, None)
     print(describe(config, discover()), end="")
     print(f"{file}: ok")
+    return 0
+
+
+def control(word: str, options: Any) -> int:
+    """Talk to a running server."""
+    path = read(options["file"]).server.control
+    if path is None:
+        fail(EX_CONFIG, f"{options['file']}: the server has no control socket; add to [server]: control = run/control")
+    try:
+        said = ask(path, word)
+    except OSError as error:
+        fail(EX_FAILED, f"tinfront: no server answers at {path}: {error.strerror or error}")
+    if word == "status" and "error" not in said:
+        print(json.dumps(said, indent=2) if options["json"] else table(said), end="\n" if options["json"] else "")
+    elif "error" in said:
+        fail(EX_FAILED, f"tinfront: {said['error']}")
     return 0
 
 

@@ -10,7 +10,7 @@ import gc
 import signal
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from tinfront import __version__
 from tinfront.catalog import Catalog, discover
 from tinfront.config.model import Config, Limits, Route
 from tinfront.config.model import Listener as ListenerModel
+from tinfront.control import Control, status
 from tinfront.errors import ConfigError
 from tinfront.front.accesslog import FORMATS, AccessLog
 from tinfront.front.atoms import compile_format
@@ -62,6 +63,7 @@ class Site(MultiService):
 
     :ivar pools: ``IWorkerPool`` providers by the name of their app.
     :ivar listeners: in the order of the file.
+    :ivar started: monotonic seconds; ``stopping``: whether it is on its way out.
     """
 
     def __init__(self, config: Config, reactor: Any, loop: AbstractEventLoop | None) -> None:
@@ -75,10 +77,10 @@ class Site(MultiService):
         raise_descriptor_limit()
         self.certificates = Certificates(config.sites, self._keeper, config.directory)
         self._ground = Ground(reactor, self._keeper, Capacity(server.connections_max), loop, self.certificates)
-        self._access_log = self._make_access_log()
+        self.access_log = self._make_access_log()
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)
-        self._budget = Budget(server.spool_max, server.spool_dir)
+        self.budget = Budget(server.spool_max, server.spool_dir)
         self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
         self._sites: list[SiteTable] = []
         self._table = self._make_table(discover())
@@ -95,11 +97,26 @@ class Site(MultiService):
                 signal.SIGUSR1: self.reopen_logs,
             },
         )
-        self._stopping = False
+        self.stopping = False
+        self.started = time.monotonic()
+        if server.control is not None:
+            self._make_control(server.control).setServiceParent(self)  # type: ignore[no-untyped-call]
         for service in (*self.pools.values(), *self.listeners):
             service.setServiceParent(self)
 
     # --- making
+
+    def _make_control(self, path: str) -> Control:
+        def done(act: Callable[[], object]) -> dict[str, Any]:
+            act()
+            return {"done": True}
+
+        answers = {
+            "status": partial(status, self),
+            "reload": partial(done, self.refresh),
+            "stop": partial(done, self.stop_soon),
+        }
+        return Control(path, self._reactor, answers)
 
     def _make_access_log(self) -> AccessLog | None:
         server = self._config.server
@@ -131,7 +148,7 @@ class Site(MultiService):
         except ConfigError as error:
             where = f"{route.place.file}:{route.place.line}: [route:{route.site} {route.pattern}]"
             raise ConfigError(*(f"{where} {finding}" for finding in error.findings)) from error
-        observers = [self._access_log] if self._access_log is not None and route.access_log else []
+        observers = [self.access_log] if self.access_log is not None and route.access_log else []
         return bind(route, handler, filters, observers)
 
     def _make_filter(self, name: str, catalog: Catalog) -> Any:
@@ -150,13 +167,13 @@ class Site(MultiService):
             parser=HeadParser(HeadLimits(limits.line, limits.field, limits.head, limits.fields)),
             preamble=self._preamble,
             pages=self._pages,
-            budget=self._budget,
+            budget=self.budget,
             memory_max=server.spool_memory,
             file_max=server.response_file_max,
             descriptors=self._ground.descriptors,
             call_soon=self._call_soon,
             certificate_of=self.certificates.of,
-            observers=(self._access_log.on_finish,) if self._access_log is not None else (),
+            observers=(self.access_log.on_finish,) if self.access_log is not None else (),
         )
 
     # --- running
@@ -178,8 +195,8 @@ class Site(MultiService):
 
     def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
-        if self._access_log is not None:
-            self._access_log.start()
+        if self.access_log is not None:
+            self.access_log.start()
         self._ticker.start(1.0, now=True)
         _tune_collector()
         super().startService()  # type: ignore[no-untyped-call]
@@ -197,9 +214,9 @@ class Site(MultiService):
     def _tick(self) -> None:
         """Once a second: a new Date, and the log lines of the last second."""
         self._preamble.tick(format_date(time.time()))
-        if self._access_log is not None:
-            self._access_log.flush()
-            self._access_log.report(log)
+        if self.access_log is not None:
+            self.access_log.flush()
+            self.access_log.report(log)
 
     def refresh(self) -> None:
         """Read the certificates and keys again; connections that are open keep theirs."""
@@ -216,17 +233,17 @@ class Site(MultiService):
 
     def reopen_logs(self) -> None:
         """Go on with new log files after the old ones were renamed."""
-        if self._access_log is not None:
-            self._access_log.reopen()
+        if self.access_log is not None:
+            self.access_log.reopen()
 
     # --- stopping
 
     def stop_soon(self) -> None:
         """Stop with all running requests finished; asked again, at once."""
-        if self._stopping:
+        if self.stopping:
             self.stop_now()
         else:
-            self._stopping = True
+            self.stopping = True
             log.info("stopping; a second signal stops at once")
             self._reactor.stop()
 
@@ -236,13 +253,13 @@ class Site(MultiService):
             listener.roll.abort_all()
         for pool in self.pools.values():
             pool.grace = 0.0
-        if not self._stopping:
-            self._stopping = True
+        if not self.stopping:
+            self.stopping = True
             self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
         """Stop in order; fires when everything has ended."""
-        self._stopping = True
+        self.stopping = True
         return self._stop()
 
     @inlineCallbacks
@@ -257,8 +274,8 @@ class Site(MultiService):
         yield super().stopService()  # type: ignore[no-untyped-call]
         if self._ticker.running:
             self._ticker.stop()
-        if self._access_log is not None:
-            self._access_log.stop()
+        if self.access_log is not None:
+            self.access_log.stop()
         self._signals.restore()
 
 

@@ -21,7 +21,7 @@ from tinfront.errors import ConfigError
 if TYPE_CHECKING:
     from tinfront.service import Site
 
-EX_USAGE, EX_NO_APP, EX_OSERR, EX_CONFIG = 2, 4, 71, 78
+EX_FAILED, EX_USAGE, EX_NO_APP, EX_OSERR, EX_CONFIG = 1, 2, 4, 71, 78
 """Exit codes; the last two are those of sysexits.h."""
 
 

@@ -190,6 +190,11 @@ class Server:
             self.signal(signal.SIGTERM)
         self.wait()
 
+    def ends_by_itself(self) -> None:
+        """Somebody else has told it to end."""
+        self._stopping = True
+        self.process.wait(PATIENCE)
+
     def kill(self) -> None:
         """End all its processes."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 from pathlib import Path
 
@@ -172,3 +174,27 @@ def _serve(directory: Path, *command: str, **env: str) -> Server:
 def _link_apps(directory: Path) -> None:
     for file in APPS.glob("*.py"):
         (directory / file.name).symlink_to(file)
+
+
+def test_the_control_socket(tmp_path: Path) -> None:
+    with Server(tmp_path, "[server]\ncontrol = run/control\n" + GOOD) as server:
+        file = str(server.file)
+        shown = tinfront("status", file)
+        assert shown.returncode == 0
+        assert re.search(r"^corners +ready +\d +\d +\d$", shown.stdout, re.MULTILINE)
+        status = json.loads(tinfront("status", "--json", file).stdout)
+        assert status["listeners"][0]["urls"] == [server.url]
+        assert tinfront("reload", file).returncode == 0
+        assert tinfront("stop", file).returncode == 0
+        server.ends_by_itself()
+    late = tinfront("status", file)
+    assert late.returncode == 1
+    assert "no server answers" in late.stderr
+
+
+def test_without_a_control_socket(tmp_path: Path) -> None:
+    file = tmp_path / "site.ini"
+    file.write_text(GOOD)
+    answer = tinfront("status", str(file))
+    assert answer.returncode == 78
+    assert "control = " in answer.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,28 @@ def test_many_at_once_are_all_answered_once(rig: Any) -> None:
     exchanges = [rig.submit(pool, "/pid") for _ in range(500)]
     rig.wait(*exchanges)
     assert {exchange.text for exchange in exchanges} <= {str(worker.pid) for worker in pool._crew}
-    assert pool.load() == (0, 2, 0)
+    rig.loop.until(lambda: pool.load() == (0, 2, 0))
+
+
+def test_the_budget_of_calls_in_the_front(rig: Any) -> None:
+    """From submit to respond: each call in Python costs every request."""
+    pool = rig.start(workers=1)
+    rig.get(pool)
+    called: list[str] = []
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and "/tinfront/" in frame.f_code.co_filename:
+            called.append(frame.f_code.co_name)
+
+    pool._call_soon = lambda call: call()
+    pool._timer.cancel()
+    exchange = rig.exchange()
+    exchange.on_respond = lambda: sys.setprofile(None)
+    sys.setprofile(profile)
+    pool.submit(exchange, "")
+    rig.loop.until(lambda: exchange.answer)
+    assert len(called) <= 6, called
+    pool._tick()
 
 
 def test_threads_run_at_once(rig: Any, tmp_path: Path) -> None:
@@ -434,7 +456,7 @@ def test_a_paused_stream_stops_its_worker_thread_and_no_other(rig: Any) -> None:
     taken = len(exchange.outbox.data)
     assert [rig.get(pool).text for _ in range(20)] == ["hello"] * 20
     assert len(exchange.outbox.data) == taken
-    assert pool.load()[0] == 1
+    rig.loop.until(lambda: pool.load()[0] == 1)
     exchange.answer[1].resume()
     rig.wait(exchange)
     assert len(exchange.outbox.data) == 2000 * 16384
@@ -579,8 +601,6 @@ def test_when_ready(rig: Any) -> None:
 
 
 def test_a_worker_has_only_the_standard_library_and_its_own_rooms(rig: Any) -> None:
-    import sys
-
     pool = rig.start()
     names = {
         name
@@ -628,7 +648,6 @@ def test_a_worker_that_breaks_its_protocol_is_ended(rig: Any) -> None:
 
 def test_when_the_front_dies_all_exit(tmp_path: Path) -> None:
     import subprocess
-    import sys
 
     from tests.workers.conftest import SITES
 

@@ -57,7 +57,7 @@ def test_many_at_once_are_all_answered(rig: Any) -> None:
     exchanges = [rig.submit(pool) for _ in range(500)]
     rig.wait(*exchanges)
     assert {exchange.text for exchange in exchanges} == {"hello"}
-    assert pool.load() == (0, 4, 0)
+    rig.loop.until(lambda: pool.load() == (0, 4, 0))
 
 
 def test_the_environ(rig: Any) -> None:

@@ -127,7 +127,7 @@ SERVER = (
         "control",
         Kind("the path of a unix socket", unix_path),
         _SERVER.control,
-        "The unix socket on which tinfront reload, stop and status talk to the server. Without it there is none.",
+        "The unix socket on which tinfront status, reload and stop talk to the server. Without it there is none.",
     ),
 )
 

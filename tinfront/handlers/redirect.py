@@ -77,8 +77,8 @@ OPTIONS = (
         "redirect",
         Kind("a URL or a path", _target),
         doc="Where to send the client. `{path}` is the path it asked for, `{rest}` what of it follows the route's "
-        "prefix, with its slash (as in `/new{rest}`), `{query}` the query with its question mark, or nothing; `{uri}` is path and query as they were "
-        "sent, and `{host}` is the host without its port.",
+        "prefix, with its slash (as in `/new{rest}`), `{query}` the query with its question mark, or nothing; `{uri}` "
+        "is path and query as they were sent, and `{host}` is the host without its port.",
         required=True,
     ),
     Option(

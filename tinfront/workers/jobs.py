@@ -66,6 +66,7 @@ class JobQueue:
 
     :ivar waiting: jobs not sent yet, oldest first.
     :ivar pending: job id to job: sent, and not answered to the end.
+    :ivar pump_due: somebody has asked for a ``pump`` at the end of this turn.
     :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
     :ivar before_settling: called when the claims have been read and before they are judged; takes in every reply
         that has come.
@@ -75,6 +76,7 @@ class JobQueue:
         self.waiting: deque[Job] = deque()
         self.pending: dict[int, Job] = {}
         self.limit = slots * (1 + look_ahead)
+        self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
         self._slots = slots
         self._clock = clock
@@ -98,6 +100,7 @@ class JobQueue:
 
     def pump(self) -> None:
         """Send what may be sent now; whatever does not fit stays. Called whenever something has changed."""
+        self.pump_due = False
         waiting, pending = self.waiting, self.pending
         while waiting and len(pending) < self.limit:
             job = waiting.popleft()

@@ -61,7 +61,6 @@ class ProcessPool(Pool):
         queue.before_settling = self._drain
         self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
         self._call_soon = call_soon
-        self._pumping = False
         self._bound = app.queue_max + slots
         nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
@@ -85,14 +84,10 @@ class ProcessPool(Pool):
         job.answering = job.verdict = None
         job.queued = exchange.queued = monotonic()
         waiting.append(job)
-        if not self._pumping:
+        if not self._queue.pump_due:
             # At the end of the turn, all jobs of it together: a worker is woken once, not once per job.
-            self._pumping = True
-            self._call_soon(self._pump_turn)
-
-    def _pump_turn(self) -> None:
-        self._pumping = False
-        self._pump()
+            self._queue.pump_due = True
+            self._call_soon(self._pump)
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no worker has claimed its job, none will."""

@@ -1,0 +1,198 @@
+"""The control socket: what ``tinfront status``, ``reload`` and ``stop`` talk to.
+
+A unix socket of mode 0600. One line in, a word; one line out, a JSON object; then it closes. Whoever may open it may
+stop the server, so its directory should belong to whoever runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.protocols.policies import TimeoutMixin
+
+from tinfront import __version__
+
+Answer = dict[str, Any]
+
+LINE_MAX = 256
+PATIENCE = 10.0
+"""Seconds a client may take, either side."""
+
+
+class _Conversation(LineOnlyReceiver, TimeoutMixin):
+    """One question, one answer."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = LINE_MAX
+
+    def __init__(self, answers: Mapping[str, Callable[[], Answer]]) -> None:
+        self._answers = answers
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self.setTimeout(PATIENCE)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        word = line.decode("latin-1").strip()
+        answer = self._answers.get(word)
+        known = ", ".join(self._answers)
+        said = answer() if answer is not None else {"error": f"unknown word {word!r}, known are {known}"}
+        assert self.transport is not None
+        self.transport.write(json.dumps(said).encode("ascii") + b"\n")
+        self.transport.loseConnection()
+
+
+class Control(Service):
+    """Listens on the control socket.
+
+    :param answers: what to say to each word.
+    """
+
+    def __init__(self, path: str, reactor: Any, answers: Mapping[str, Callable[[], Answer]]) -> None:
+        self._path = path
+        self._reactor = reactor
+        self._answers = answers
+        self._port: Any = None
+
+    def privilegedStartService(self) -> None:  # noqa: N802
+        """Open the socket.
+
+        :raises OSError: it cannot be opened, or another server answers there.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        if _answers_there(self._path):
+            raise OSError(f"cannot listen on {self._path}: a server that runs already answers there")
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        _remove_stale(self._path)
+        before = os.umask(0o177)
+        try:
+            self._port = self._reactor.listenUNIX(self._path, self._factory(), mode=0o600)
+        finally:
+            os.umask(before)
+
+    def _factory(self) -> Factory:
+        def converse(_: IAddress | None) -> Protocol:
+            return _Conversation(self._answers)
+
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = converse  # type: ignore[method-assign,assignment]
+        return factory
+
+    def stopService(self) -> Deferred[Any]:  # noqa: N802
+        """Close the socket; Twisted removes its path."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self._port = self._port, None
+        return maybeDeferred(port.stopListening if port is not None else lambda: None)
+
+
+def ask(path: str, word: str) -> Answer:
+    """Ask the server at the socket ``path``; for the command, which may wait.
+
+    :raises OSError: nobody answers there.
+    """
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(path)
+        sock.sendall(word.encode("ascii") + b"\n")
+        with sock.makefile("rb") as file:
+            said: Answer = json.loads(file.readline() or b'{"error": "no answer"}')
+    return said
+
+
+def _remove_stale(path: str) -> None:
+    """The socket that a server left behind when it was killed. Nothing else is ever removed."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(f"cannot listen on {path}: there is something else than a socket")
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _answers_there(path: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(path)
+    except OSError:
+        return False
+    return True
+
+
+def status(site: Any) -> Answer:
+    """How a ``service.Site`` fares."""
+    apps = []
+    for name, pool in site.pools.items():
+        busy, idle, waiting = pool.load()
+        trouble = pool.trouble
+        apps.append(
+            {"name": name, "ready": pool.ready, "busy": busy, "idle": idle, "waiting": waiting, "trouble": trouble}
+        )
+    listeners = [
+        {
+            "name": listener.model.name,
+            "urls": listener.urls(),
+            "open": listener.roll.current,
+            "accepted": listener.roll.accepted,
+            "refused": listener.roll.refused,
+            "handshake_failed": listener.roll.handshake_failed,
+        }
+        for listener in site.listeners
+    ]
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "uptime": round(time.monotonic() - site.started, 3),
+        "stopping": site.stopping,
+        "listeners": listeners,
+        "apps": apps,
+        "spool": {"used": site.budget.used, "limit": site.budget.limit},
+        "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
+    }
+
+
+def table(status: Answer) -> str:
+    """What ``status`` says, for people."""
+    lines = [
+        f"tinfront {status['version']}, pid {status['pid']}, up for {_span(status['uptime'])}"
+        + (", stopping" if status["stopping"] else ""),
+        "",
+    ]
+    rows = [("LISTEN", "OPEN", "ACCEPTED", "REFUSED", "BAD TLS", "AT")]
+    for item in status["listeners"]:
+        counts = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
+        rows.append((item["name"], *map(str, counts), ", ".join(item["urls"])))
+    lines += _columns(rows)
+    rows = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "")]
+    for item in status["apps"]:
+        state = "ready" if item["ready"] else "not ready"
+        rows.append((item["name"], state, str(item["busy"]), str(item["idle"]), str(item["waiting"]), item["trouble"]))
+    lines += ["", *_columns(rows), ""]
+    spool = status["spool"]
+    lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
+    return "\n".join(lines) + "\n"
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _span(seconds: float) -> str:
+    days, rest = divmod(int(seconds), 86400)
+    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days} d {clock}" if days else clock
