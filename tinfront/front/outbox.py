@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -91,17 +91,22 @@ class Outbox:
             return
         self._left = head.length
         self._prefix = data
+        if type(body) is FileSlice and body.length and not self._transforms and connection.codec.raw_bodies:
+            bypass = connection.bypass()
+            if bypass is not None:  # most files leave in one go
+                self._prefix, sent = bypass.send_at_once(data, body)
+                exchange.sent = sent
+                if sent == body.length == self._left:
+                    connection.codec.send_body(exchange.stream_id, b"", True)
+                    exchange.finish()
+                    return
+                body = FileSlice(body.file, body.offset + sent, body.length - sent)
+                self._left = None if self._left is None else self._left - sent
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
             self._complete = True
-            pieces: Any = body if isinstance(body, list) else (body,)
-            for piece in pieces:
-                if isinstance(piece, FileSlice):
-                    if piece.length:  # a copy: a file slice may be shared, and ours is used up
-                        self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
-                elif piece:
-                    self._queue.append(piece)
-                    self._held += len(piece)
+            self._queue.extend(_pieces(body))
+            self._held = sum(len(piece) for piece in self._queue if not isinstance(piece, FileSlice))
             self.drain()
         else:
             self._producer = producer
@@ -342,6 +347,16 @@ class Outbox:
         except Exception:  # noqa: BLE001 - a plugin's error
             self._exchange.broken()
             return b""
+
+
+def _pieces(body: Any) -> Iterator[Any]:
+    """What of a body is not empty. Slices are copies: a file slice may be shared, and ours is used up."""
+    for piece in body if isinstance(body, list) else (body,):
+        if not isinstance(piece, FileSlice):
+            if piece:
+                yield piece
+        elif piece.length:
+            yield FileSlice(piece.file, piece.offset, piece.length)
 
 
 def _length(body: Any) -> int:
