@@ -200,6 +200,34 @@ class IBody(Interface):
         """Give memory, disk space and descriptor back. Harmless twice."""
 
 
+class IBodyReceiver(Interface):
+    """What a handler that streams reads a request body with."""
+
+    def feed(data: bytes) -> None:
+        """A piece, never empty."""
+
+    def finish() -> None:
+        """That was all of it."""
+
+    def lost() -> None:
+        """The rest will never come: the client has left, sent what is no body, or the exchange has ended before."""
+
+
+class IBodyFlow(Interface):
+    """A request body on its way through: ``exchange.body`` for handlers that stream."""
+
+    length = Attribute("Bytes that have come so far.")
+
+    def read(receiver: Any) -> None:
+        """Give all that comes to an ``IBodyReceiver``, beginning at once."""
+
+    def pause() -> None:
+        """Take nothing more until ``resume``: the client has to wait."""
+
+    def resume() -> None:
+        """Go on."""
+
+
 class IExchange(Interface):
     """One request and its response."""
 
@@ -208,7 +236,7 @@ class IExchange(Interface):
     route = Attribute("The ``routing.table.BoundRoute`` found, or None.")
     peer = Attribute("(address, port) of the client; address is '' for unix sockets.")
     secure = Attribute("True for https.")
-    body = Attribute("``IBody``, or None if the request has none.")
+    body = Attribute("``IBody``; for handlers that stream ``IBodyFlow``; None if the request has none.")
     number = Attribute("Counts all exchanges of this process.")
     request_id = Attribute("``number`` as a text that is unique over restarts; in logs, error pages and environ.")
     started = Attribute("Monotonic seconds at which the head was complete.")
@@ -264,7 +292,7 @@ class IBodyTransform(Interface):
 class IHandler(Interface):
     """Answers an exchange."""
 
-    streams = Attribute("False: called with the body sealed. True: called on the head.")
+    streams = Attribute("False: called with the body sealed. True: called on the head, ``exchange.body`` then flows.")
 
     def handle(exchange: Any) -> None:
         """Call ``exchange.respond`` or ``exchange.refuse``, now or later."""

@@ -115,11 +115,11 @@ def test_running_has_an_end_from_the_claim_on(make: Any, log: Any) -> None:
     parts.sweep(16.0)
     assert job.exchange.refusal[:2] == (504, "app-timeout")
     assert job.exchange.pid == worker.pid
-    assert worker.calls == [DUMP, "stop"]
+    assert worker.calls == ["stop", DUMP]
     assert parts.queue.board.revoked[job.id] == job.id | GONE
     assert "GET / req=" in log.text
     parts.sweep(16.2)
-    assert worker.calls == [DUMP, "stop", "kill"]
+    assert worker.calls == ["stop", DUMP, "kill"]
 
 
 @pytest.mark.parametrize("since", [float("nan"), float("inf"), -1.0, 1e300])
@@ -150,11 +150,13 @@ def test_the_other_jobs_of_a_late_worker_are_waited_for(make: Any) -> None:
     for seconds in (11.0, 12.0, 13.0):
         parts.sweep(seconds)
     assert late.exchange.refusal
-    assert worker.calls == [DUMP, "stop"]
+    assert worker.calls == ["stop"]
     del parts.queue.pending[other.id]  # it is answered
     parts.queue.board.clear(1)
     parts.sweep(14.0)
-    assert worker.calls == [DUMP, "stop", "kill"]
+    assert worker.calls == ["stop", DUMP]
+    parts.sweep(14.2)
+    assert worker.calls == ["stop", DUMP, "kill"]
     assert parts.crew.seats[1].calls == []
 
 

@@ -143,3 +143,17 @@ def test_a_body_by_descriptor_is_a_real_file() -> None:
     stream.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+def test_an_input_that_the_app_has_closed() -> None:
+    for spoil in (
+        lambda stream: stream.close(),
+        lambda stream: os.close(stream.fileno()),
+        lambda stream: stream.detach(),
+    ):
+        fd = os.memfd_create("body")
+        stream = add_input(make(), 0, None, fd)
+        raw = spoil(stream)
+        room.close_input(stream)
+        if raw is not None:
+            raw.close()

@@ -181,3 +181,10 @@ def test_its_log_ends_with_it(parts: Parts, log: Any) -> None:
     os.write(parts.log_end, b"last words\n")
     parts.worker.close()
     assert log.lines == ["[site] pid=42 req=- last words"]
+
+
+def test_more_threads_than_descriptors_can_be_passed(quiet_loop: Any, log: Any) -> None:
+    worker = WorkerProcess(0, monotonic(), Crew())
+    with pytest.raises(OSError, match="at most 250 threads, not 251"):
+        worker.outfit(App("site", "mod:app", threads=251), quiet_loop, log.logger, JobQueue(1, 1, quiet_loop))
+    worker.close()

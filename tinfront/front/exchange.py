@@ -6,7 +6,7 @@
 
 ``open``      find the site and the route, ask the request filters           (HEAD)
 ``receive``   body pieces go into the spool                                   (BODY)
-``seal``      the body is complete: the handler gets the exchange             (HANDLING)
+``seal``      the body is complete: the handler gets the exchange, unless it streams and has it already (HANDLING)
 ``respond``   the handler's answer goes through the response filters, and out (SENDING)
 ``finish``    observers are told, the connection goes on                      (DONE)
 
@@ -29,6 +29,7 @@ from zope.interface import implementer
 from tinfront.errors import ProtocolError
 from tinfront.front.answer import discard, filtered, fit
 from tinfront.front.closing import cut
+from tinfront.front.flow import Flow
 from tinfront.front.outbox import Outbox
 from tinfront.front.spool import Spool
 from tinfront.http.message import Answer, Body, RequestHead, ResponseHead
@@ -99,7 +100,7 @@ class Exchange:
         self.reason = ""
         self.site: SiteTable | None = None
         self.route: BoundRoute | None = None
-        self.body: Spool | None = None
+        self.body: Spool | Flow | None = None
         self.when_gone: Any = None
         self._early: list[bytes | None] | None = None
         self._outbox: Outbox | None = None
@@ -119,7 +120,7 @@ class Exchange:
         """Whether the client still has to send some of the request."""
         if self.state == HEAD:
             return self.head.length != 0 and (not self._early or self._early[-1] is not None)
-        return self.state == BODY
+        return self.state == BODY or (type(self.body) is Flow and not self.body.complete)
 
     # --- HEAD
 
@@ -164,8 +165,7 @@ class Exchange:
                     self._asked(answer, filters)
                     return
         except Exception:  # noqa: BLE001 - a plugin's error must not cost the connection its other requests
-            self.broken()
-            return
+            return self.broken()
         self._admit(self.route)
 
     def _asked(self, answer: Answer | None, filters: Iterator[Any]) -> None:
@@ -188,23 +188,29 @@ class Exchange:
             return
         connection = self.connection
         terms = connection.terms
-        self.body = Spool(terms.budget, route.body_limit, terms.memory_max)
-        self.state = BODY
         self.received = monotonic()
+        if route.streams:
+            self.body = Flow(route.body_limit, connection.hold_reading)
+            self._handle(route)
+        else:
+            self.body = Spool(terms.budget, route.body_limit, terms.memory_max)
+            self.state = BODY
         early, self._early = self._early, None
         if early is not None:
             if not connection.codec.multiplexed:
                 connection.hold_reading(False)
             for data in early:
                 self.seal() if data is None else self.receive(data)
-        elif self.head.expects_continue:
+        elif self.head.expects_continue and self.state <= HANDLING:
             connection.write(connection.codec.send_head(self.stream_id, CONTINUE, False))
 
     # --- BODY
 
     def receive(self, data: bytes) -> None:
         """A piece of the body."""
-        if self.state == BODY:
+        if self.state == HEAD:  # a filter is still waiting
+            self._wait(data)
+        elif self.state < DONE and self.incomplete:
             assert self.body is not None
             try:
                 self.body.feed(data)
@@ -217,8 +223,6 @@ class Exchange:
             connection = self.connection
             if connection.codec.multiplexed:
                 connection.reply(connection.codec.consumed(self.stream_id, len(data)))
-        elif self.state == HEAD:  # a filter is still waiting
-            self._wait(data)
 
     def _wait(self, data: bytes | None) -> None:
         """Keep what was already on its way, and let no more come. None stands for the end.
@@ -239,6 +243,9 @@ class Exchange:
             assert self.route is not None
             self.received = monotonic()
             self._handle(self.route)
+        elif type(self.body) is Flow and self.state < DONE:
+            self.received = monotonic()
+            self.body.seal()
 
     # --- HANDLING
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WATCHED = 0.0
 """A deadline that every sweep finds passed."""
 
-_BODY, _SENDING = 1, 3  # states of an exchange, as exchange.py numbers them
+_SENDING = 3  # a state of an exchange, as exchange.py numbers them
 
 
 class Patience:
@@ -84,7 +84,7 @@ def expire(connection: Connection, now: float) -> None:
 
 def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
     patience, limits = connection.patience, connection.terms.limits
-    if exchange.state == _BODY and exchange.body is not None:
+    if exchange.body is not None and exchange.incomplete and not exchange.body.paused:
         length = exchange.body.length
         if patience.idle_for(exchange.number, length, now) >= limits.body_timeout:
             exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")

@@ -97,6 +97,8 @@ class Spool:
 
     __slots__ = ("_budget", "_file", "_limit", "_memory", "_memory_max", "length")
 
+    paused = False
+
     def __init__(self, budget: Budget, limit: int, memory_max: int) -> None:
         """:param limit: bytes of the whole body; :param memory_max: bytes of it that stay in memory."""
         self._budget = budget

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from tinfront.errors import ClientGone
 from tinfront.workers import applog, frames
 from tinfront.workers.board import GONE, RING, Board
-from tinfront.workers.environ import add_input, base_environ, make_environ
+from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.headers import Fields
 
@@ -192,7 +192,8 @@ class Slot:
         stream = add_input(environ, length, body, fd)
         applog.current[threading.get_ident()] = fixed[-1]
         run(self._app, environ, reply)
-        stream.close()
+        if fd >= 0:
+            close_input(stream)
         if applog.unfinished:
             applog.settle()
         self._ids[self.at] = 0
@@ -217,6 +218,7 @@ class Slot:
         while (job := self.inbox.get()) is not None:
             self.perform(job)
             if self.reply.lost:
+                os.kill(os.getpid(), STOP)  # the main thread may be waiting for this slot
                 return
             idle.put(self)
 
@@ -230,7 +232,8 @@ class Worker:
         self._board = board
         self._receiving = False
         self._stopping = False
-        base = base_environ(outfit.version, threads > 1, outfit.multiprocess, sys.stderr, FileWrapper)
+        errors = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)  # whatever the app made of sys.stderr
+        base = base_environ(outfit.version, threads > 1, outfit.multiprocess, errors, FileWrapper)
         self._slots = [
             Slot((outfit.seat * threads + at) * Board.STEP, app, base, Reply(stream, outfit.files, board), board)
             for at, stream in enumerate(outfit.streams)

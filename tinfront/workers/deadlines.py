@@ -37,10 +37,10 @@ class Deadlines:
             self._sweep_waiting(now, self._app.queue_timeout)
         if self._app.timeout:
             claims = self._queue.claims()
-            for worker in self._crew:  # found overdue by an earlier sweep: its stacks are in the log by now
-                if worker.overdue and not worker.why and not self._has_jobs(worker, claims):
-                    worker.kill("one of its jobs had no answer in time")
             self._sweep_running(now, self._app.timeout, claims)
+            for worker in self._crew:
+                if worker.overdue and not self._has_jobs(worker, claims):
+                    _end(worker)
 
     def _sweep_waiting(self, now: float, limit: float) -> None:
         queue = self._queue
@@ -86,7 +86,6 @@ class Deadlines:
         )
         if not worker.overdue:
             worker.overdue = True
-            worker.signal(DUMP)
             worker.stop()
         self._queue.give_up(job)
         exchange.pid = worker.pid
@@ -98,3 +97,16 @@ class Deadlines:
         return any(
             job_id in self._queue.pending and slot // threads == worker.seat for job_id, (slot, _) in claims.items()
         )
+
+
+def _end(worker: WorkerProcess) -> None:
+    """Nothing of it can be saved any more: its stacks go to the log in one sweep, it goes in the next.
+
+    Not sooner: stacks that are read while threads run may crash the interpreter.
+    """
+    why = "one of its jobs had no answer in time"
+    if worker.why:
+        worker.kill(why)
+    else:
+        worker.why = why
+        worker.signal(DUMP)

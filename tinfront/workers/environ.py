@@ -100,3 +100,11 @@ def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int 
         environ["CONTENT_LENGTH"] = str(length)  # exact, also where the client did not know it
     environ["wsgi.input"] = stream
     return stream
+
+
+def close_input(stream: BinaryIO) -> None:
+    """Close a ``wsgi.input`` that has a descriptor, whatever the app has done with it."""
+    try:
+        stream.close()
+    except (OSError, ValueError):
+        pass  # the app has closed the descriptor itself

@@ -12,7 +12,7 @@ from typing import Any
 
 import tinfront
 from tinfront.workers import applog
-from tinfront.workers.environ import add_input, base_environ, make_environ
+from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.frames import without_forbidden
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.loader import load, prepare
@@ -164,7 +164,8 @@ class ThreadCrew:
         stream = add_input(environ, task.length, task.data, task.fd)
         assert self._app is not None
         run(self._app, environ, ThreadReply(task, self._handover.post, self._pool.on_answer))
-        stream.close()
+        if task.fd >= 0:
+            close_input(stream)
 
     def _on_end(self, thread: threading.Thread) -> None:
         self._threads.discard(thread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 STREAM_BUFFER = 256 * 1024
 """Bytes of answers that the kernel holds for one thread of a worker."""
+
+THREADS_MAX = 250
+"""One reply stream each, and unix(7) passes no more than 253 descriptors in one message."""
 
 LINGER = 1.0
 """Seconds a worker may live after it has closed a reply stream."""
@@ -66,8 +70,10 @@ class WorkerProcess:
     def outfit(self, app: App, watcher: Any, log: Logger, queue: JobQueue) -> list[int]:
         """Make its sockets; returns the ends that the process is to be given, to be closed here afterwards.
 
-        :raises OSError: there are no descriptors left.
+        :raises OSError: there are no descriptors left, or more threads than descriptors can be passed at once.
         """
+        if app.threads > THREADS_MAX:
+            raise OSError(errno.EMFILE, f"a worker has at most {THREADS_MAX} threads, not {app.threads}")
         self._watcher = watcher
         self.files, files = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.files.setblocking(False)
