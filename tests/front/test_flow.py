@@ -56,7 +56,7 @@ def start(handler: Any, **terms: Any) -> tuple[Front, Any]:
 
 def test_pieces_pass_as_they_come() -> None:
     handler = Streaming()
-    front, client = start(handler)
+    _front, client = start(handler)
     client.send(HEAD)
     assert handler.receiver.told == []
     client.send(b"abc")
@@ -69,7 +69,7 @@ def test_pieces_pass_as_they_come() -> None:
 
 def test_an_answer_before_the_end_goes_on_reading() -> None:
     handler = Streaming()
-    front, client = start(handler)
+    _front, client = start(handler)
     client.send(HEAD + b"abc")
 
     class Body:
@@ -91,7 +91,7 @@ def test_an_answer_before_the_end_goes_on_reading() -> None:
 
 def test_what_comes_before_the_handler_reads_waits_and_so_does_the_client() -> None:
     handler = Streaming(reads=False)
-    front, client = start(handler)
+    _front, client = start(handler)
     client.send(HEAD + b"abcd")
     assert client.transport.reading is False
     handler.exchange.body.read(handler.receiver)
@@ -101,7 +101,7 @@ def test_what_comes_before_the_handler_reads_waits_and_so_does_the_client() -> N
 
 def test_pause_and_resume() -> None:
     handler = Streaming()
-    front, client = start(handler)
+    _front, client = start(handler)
     client.send(HEAD)
     handler.exchange.body.pause()
     assert client.transport.reading is False
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_is_told() -> None:
 
 def test_a_malformed_body_never_ends_well() -> None:
     handler = Streaming()
-    front, client = start(handler)
+    _front, client = start(handler)
     said = client.send(CHUNKED + b"3\r\nabc\r\nnope\r\n")
     assert handler.receiver.told == [b"abc", "lost"]
     assert statuses(said) == [400]
@@ -141,13 +141,13 @@ def test_an_early_answer_leaves_no_100_continue_behind() -> None:
     def refuse(exchange: Any) -> None:
         exchange.refuse(403, "forbidden")
 
-    front, client = start(refuse)
+    _front, client = start(refuse)
     assert statuses(client.send(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))) == [403]
 
 
 def test_100_continue_once_the_handler_has_it() -> None:
     handler = Streaming()
-    front, client = start(handler)
+    _front, client = start(handler)
     assert (
         client.send(HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")) == b"HTTP/1.1 100 Continue\r\n\r\n"
     )

@@ -165,7 +165,8 @@ class Exchange:
                     self._asked(answer, filters)
                     return
         except Exception:  # noqa: BLE001 - a plugin's error must not cost the connection its other requests
-            return self.broken()
+            self.broken()
+            return
         self._admit(self.route)
 
     def _asked(self, answer: Answer | None, filters: Iterator[Any]) -> None:
@@ -186,8 +187,7 @@ class Exchange:
         if length is not None and length > route.body_limit:
             _too_large(self, route)
             return
-        connection = self.connection
-        terms = connection.terms
+        connection, terms = self.connection, self.connection.terms
         self.received = monotonic()
         if route.streams:
             self.body = Flow(route.body_limit, connection.hold_reading)
