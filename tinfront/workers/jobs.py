@@ -248,7 +248,7 @@ def _refuse_unfit(job: Job, error: Exception) -> None:
     elif isinstance(error, OSError):
         refuse(job.exchange, (500, "job-unsent", str(error)))
     else:
-        refuse(job.exchange, (400, "bad-job", str(error)))
+        refuse(job.exchange, (400, "bad-request", str(error)))
 
 
 def _nothing() -> None:
