@@ -512,6 +512,7 @@ def test_the_other_jobs_of_a_late_worker_are_saved(rig: Any, tmp_path: Path) -> 
         rig.loop.turn(0.05)
     other = rig.submit(pool, "/wait", tmp_path / "go", method="POST")
     rig.wait(late)
+    assert late.refusal[:2] == (504, "app-timeout")
     assert other.refusal is None
     (tmp_path / "go").touch()
     rig.wait(other)

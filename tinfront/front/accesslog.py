@@ -74,10 +74,12 @@ def combined(exchange: Any, moments: Moments) -> str:
     """The line that nginx and Apache call combined."""
     head = exchange.head
     get = head.fields.get
+    target, referer, agent = head.target, get("referer", "-"), get("user-agent", "-")
+    if _unsafe(target + referer + agent):  # one look at all three: hardly ever is there anything
+        target, referer, agent = escaped(target), escaped(referer), escaped(agent)
     return (
-        f"{exchange.peer[0] or 'unix:'} - - [{moments.clf(exchange.ended)}] "
-        f'"{head.method} {escaped(head.target)} {head.version}" {exchange.status} {exchange.sent} '
-        f'"{escaped(get("referer", "-"))}" "{escaped(get("user-agent", "-"))}"\n'
+        f'{exchange.peer[0] or "unix:"} - - [{moments.clf(exchange.ended)}] "{head.method} {target} {head.version}" '
+        f'{exchange.status} {exchange.sent} "{referer}" "{agent}"\n'
     )
 
 
