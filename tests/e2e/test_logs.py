@@ -121,6 +121,7 @@ def test_error_pages(tmp_path: Path, transport: str, client: requests.Session) -
         "status": 413,
         "phrase": page.reason,
         "reason": "body-too-large",
+        "hint": "The request body is larger than body_limit allows here.",
         "request_id": data.headers["X-Request-ID"],
     }
     assert found[1] == "body-too-large"
