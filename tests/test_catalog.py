@@ -201,3 +201,7 @@ def test_the_cache_of_twisted_does_not_hide_what_is_broken(plugins, capfd):
 
 def test_explain_without_a_traceback():
     assert explain(ValueError("x"), None) == "ValueError: x"
+
+
+def test_a_filter_is_found_by_the_name_of_its_module():
+    assert discover().filter("tinfront.filters.headers").make

@@ -86,12 +86,12 @@ class Catalog:
         return module
 
     def filter(self, word: str) -> Module:
-        """What makes filters of this type, a word or ``package.module:object``; its module is imported now.
+        """What makes filters of this type: a word, ``package.module`` or ``package.module:object``; imported now.
 
         :raises LookupError: there is no such word.
         :raises ConfigError: it cannot be used; the message says why.
         """
-        if ":" in word:
+        if ":" in word or "." in word:
             return _import("filter", word, word)
         return self._load("filter", word, self._filters)
 

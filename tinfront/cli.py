@@ -220,6 +220,7 @@ def run(config: Config, needs_app: bool = False) -> int:
 
     Returns the exit code.
     """
+    _fill_standard_descriptors()
     loop = install_loop()
     from twisted.internet import reactor  # noqa: PLC0415 - after the choice
 
@@ -251,6 +252,13 @@ def run(config: Config, needs_app: bool = False) -> int:
 def _show(service: Site) -> None:
     for url in service.urls():
         print(f"tinfront serves {url}", file=sys.stderr)
+
+
+def _fill_standard_descriptors() -> None:
+    """Started without standard input, output or error, the next thing opened would take its number."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _log_to_stderr() -> None:

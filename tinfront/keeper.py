@@ -14,6 +14,7 @@ import stat
 import subprocess
 from collections.abc import Iterable, Mapping, MutableMapping
 
+from twisted.internet import endpoints
 from zope.interface import implementer
 
 from tinfront.config.model import Address
@@ -108,6 +109,9 @@ def _take_named(environ: MutableMapping[str, str]) -> dict[str, list[int]]:
     """Descriptors by name, as systemd has passed them to this process; those without a name are called ``unknown``."""
     told = [environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")]
     pid, count, names = told
+    if not count and environ is os.environ:  # Twisted has taken them, as it does when its endpoints are imported
+        found = endpoints._SystemdParser._sddaemon.inheritedDescriptors()
+        pid, count = str(os.getpid()), str(len(found))
     named: dict[str, list[int]] = {}
     if pid != str(os.getpid()) or not count.isdecimal():
         return named

@@ -179,11 +179,13 @@ class Site(MultiService):
     # --- running
 
     def privilegedStartService(self) -> None:
-        """Bind all addresses and read all keys, while there are the privileges to do so.
+        """Open the log, bind all addresses and read all keys, while there are the privileges to do so.
 
         :raises OSError: an address cannot be listened on.
         :raises ConfigError: a certificate cannot be used.
         """
+        if self.access_log is not None:
+            self.access_log.open()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._know_certificates()
 

@@ -155,3 +155,10 @@ def test_malformed_hosts(authority: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         split_host(authority)
     assert (caught.value.status, caught.value.reason) == (400, "bad-host")
+
+
+@pytest.mark.parametrize("host", ["..", ".a.test", "a..test", "%62.test", "a.test%"])
+def test_hosts_with_empty_labels_or_escapes(host: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        split_host(host)
+    assert caught.value.reason == "bad-host"

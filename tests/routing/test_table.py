@@ -141,7 +141,6 @@ def table(default: bool = False) -> Table:
         ("xdemo.test", None),
         ("test", None),
         ("", None),
-        (".demo.test", "wild"),
     ],
 )
 def test_hosts(authority: str, name: str | None) -> None:

@@ -89,7 +89,7 @@ class Parts:
 @pytest.fixture
 def parts(quiet_loop: Any, log: Any) -> Iterator[Parts]:
     parts = Parts(quiet_loop, log)
-    parts.crew.on_imported()
+    parts.crew.fill()
     yield parts
     for worker in parts.crew:
         worker.close()
@@ -102,7 +102,7 @@ def test_all_are_forked_when_the_app_is_imported(quiet_loop: Any, log: Any) -> N
     parts.crew.tick(monotonic())
     assert parts.forks == []
     parts.nurse.imported = True
-    parts.crew.on_imported()
+    parts.crew.fill()
     assert parts.forks == [0, 1]
     assert parts.crew.ready == 0
     parts.ready(0)
@@ -186,7 +186,7 @@ def test_orphans_serve_until_others_are_ready(parts: Parts, log: Any) -> None:
     assert parts.crew.ready == 2
     assert parts.nurse.calls[-1] == "start"
     parts.nurse.imported = True
-    parts.crew.on_imported()
+    parts.crew.fill()
     assert parts.forks == [0, 1, 2, 3]
     parts.ready(2)
     assert [worker.leaving for worker in parts.crew] == [True, True, False, False]

@@ -68,7 +68,7 @@ def test_reports_go_to_the_crew(parts: Any) -> None:
     assert minded.imported
     minded.on_report(nursery, frames.BORN, 1, 42, "", [])
     minded.on_report(nursery, frames.DIED, 42, 9, "0 s", [])
-    assert crew.told == [("on_imported",), ("on_born", 1, 42, "", []), ("on_died", 42, 9, "0 s")]
+    assert crew.told == [("fill",), ("on_born", 1, 42, "", []), ("on_died", 42, 9, "0 s")]
     assert minded.order(frames.KILL, 42, 9)
     assert nursery.calls == [(frames.KILL, 42, 9, ())]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from tests.fakes import FakeExchange
-from tinfront.workers.thread_crew import STUCK_MAX, Handover, ThreadCrew
+from tinfront.workers.thread_crew import LOG_MAX, STUCK_MAX, Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
 
 
@@ -15,7 +16,6 @@ class Pool:
     def __init__(self) -> None:
         self.answers: list[Any] = []
         self.freed: list[Task] = []
-        self.logged: list[Any] = []
 
     def on_answer(self, *answer: Any) -> None:
         self.answers.append(answer)
@@ -23,13 +23,11 @@ class Pool:
     def on_free(self, task: Task) -> None:
         self.freed.append(task)
 
-    def on_log(self, *record: Any) -> None:
-        self.logged.append(record)
 
-
-def make(app: Callable[..., Any], loop: Any, count: int = 2) -> tuple[ThreadCrew, Pool]:
+def make(app: Callable[..., Any], loop: Any, count: int = 2, log: Any = None) -> tuple[ThreadCrew, Pool]:
     pool = Pool()
-    crew = ThreadCrew("crew", count, Handover(loop.call_soon_threadsafe, lambda: None), pool)
+    handover = Handover(loop.call_soon_threadsafe, lambda: None)
+    crew = ThreadCrew("crew", count, handover, LogRelay(handover, log, "site"), pool)
     crew._app = app
     crew.start()
     return crew, pool
@@ -99,19 +97,31 @@ def test_a_front_that_does_not_listen_any_more() -> None:
     assert wakes == []
 
 
-def test_tasks_are_run_and_freed(quiet_loop: Any) -> None:
+def test_a_flood_of_words_has_a_bound(quiet_loop: Any, log: Any) -> None:
+    relay = LogRelay(Handover(quiet_loop.call_soon_threadsafe, lambda: None), log.logger, "site")
+    relay.report()
+    for number in range(LOG_MAX + 5):
+        relay.emit("e", "id", str(number))
+    quiet_loop.until(lambda: len(log.lines) == LOG_MAX)
+    relay.report()
+    assert log.lines[-1] == "[site] 5 log records were dropped"
+    relay.emit("i", "id", "again")
+    quiet_loop.until(lambda: log.lines[-1] == f"[site] pid={os.getpid()} req=id again")
+
+
+def test_tasks_are_run_and_freed(quiet_loop: Any, log: Any) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("X-Accel-Buffering", "no")])
         environ["wsgi.errors"].write("unfinished")
         return [b"whole"] if environ["PATH_INFO"] == "/" else iter([b"a", b"b"])
 
-    crew, pool = make(app, quiet_loop)
+    crew, pool = make(app, quiet_loop, log=log.logger)
     whole = Task(FakeExchange(), "", 0.0)
     crew.run(whole)
-    quiet_loop.until(lambda: pool.answers and pool.logged)
+    quiet_loop.until(lambda: pool.answers and log.lines)
     assert pool.answers[0][0] is whole
     assert pool.freed == []
-    assert pool.logged == [("e", whole.exchange.request_id, "unfinished")]
+    assert log.lines == [f"[site] pid={os.getpid()} req={whole.exchange.request_id} unfinished"]
     streamed = Task(FakeExchange(), "", 0.0)
     streamed.exchange.head.path = "/stream"
     crew.run(streamed)

@@ -166,7 +166,7 @@ def test_a_noisy_app_does_not_fill_the_memory(rig: Any, tmp_path: Path) -> None:
     )
     pool = rig.start_threads("noisy_site:application", path=(str(tmp_path),), threads=1)
     exchange = rig.submit(pool)
-    while not pool._crew._dropped:  # the front does not turn meanwhile
+    while not pool._relay._dropped:  # the front does not turn meanwhile
         pool._pump()
     rig.wait(exchange)
     rig.loop.until(lambda: "log records were dropped" in rig.log.text)

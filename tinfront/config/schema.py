@@ -240,7 +240,8 @@ SITE = (
         "default",
         kinds.boolean,
         False,
-        "Whether the site answers for hosts that no site names. Without such a site they are answered 421.",
+        "Whether the site answers for hosts that no site names. Without such a site they are answered "
+        "404, over TLS 421.",
     ),
     Option(
         "certificate",

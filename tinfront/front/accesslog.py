@@ -126,8 +126,15 @@ class AccessLog:
         self._reported = 0
         self.dropped = 0
 
+    def open(self) -> None:
+        """Open the file, while there are the privileges to do so.
+
+        :raises OSError: it cannot be opened.
+        """
+        self._writer.open()
+
     def start(self) -> None:
-        """Open the file and begin to write.
+        """Begin to write; opens the file if that has not been done.
 
         :raises OSError: it cannot be opened.
         """
@@ -179,9 +186,14 @@ class Writer:
         self._reopen = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="tinfront-access-log", daemon=True)
 
-    def start(self) -> None:
+    def open(self) -> None:
         """:raises OSError: the file cannot be opened."""
         self._fd = self._open()
+
+    def start(self) -> None:
+        """Begin to write. Opens the file if that has not been done."""
+        if self._fd < 0:
+            self.open()
         self._thread.start()
 
     def _open(self) -> int:

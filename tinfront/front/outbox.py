@@ -322,6 +322,8 @@ class Outbox:
 
     def _read_file(self, piece: FileSlice) -> int:
         """The same by way of memory, for TLS, chunks and filters."""
+        if self._connection.transport.is_closing():
+            return -1  # the client has gone; the news of it is on its way
         try:
             data = os.pread(piece.file.fd, min(READ_SIZE, piece.length), piece.offset)
         except OSError as error:

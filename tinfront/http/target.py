@@ -15,8 +15,8 @@ needs_care = re.compile(r"[%\\]|/\.").search
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _absolute = re.compile(r"https?://([^/?]++)([^?]*+)(?:\?(.*))?", re.IGNORECASE).fullmatch
 _host = re.compile(
-    r"(?:([A-Za-z0-9._~!$&'()*+,;=%-]++)|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?"
-).fullmatch  # RFC 3986 section 3.2.2; no userinfo, no IPvFuture
+    r"(?:([A-Za-z0-9._~!$&'()*+,;=-]++)|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?"
+).fullmatch  # RFC 3986 section 3.2.2; no userinfo, no IPvFuture, no escapes
 
 
 def parse(method: str, target: str) -> tuple[str | None, str, str]:
@@ -83,4 +83,6 @@ def split_host(authority: str) -> tuple[str, str]:
     if match is None or (match[3] and int(match[3]) > 65535):
         raise ProtocolError(400, "bad-host", "the Host field is malformed")
     host = match[2] or match[1]
+    if host[0] == "." or ".." in host:
+        raise ProtocolError(400, "bad-host", "the Host field has an empty label")
     return host.lower().removesuffix("."), match[3] or ""

@@ -196,7 +196,8 @@ class Slot:
             close_input(stream)
         if applog.unfinished:
             applog.settle()
-        self._ids[self.at] = 0
+        if not reply.lost:  # else the claim stays, so that the front knows: this job was begun
+            self._ids[self.at] = 0
 
     def leave(self, job: Job, why: str = "") -> None:
         """Do not run a job: it was revoked, or it is broken."""

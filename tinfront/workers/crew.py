@@ -28,23 +28,14 @@ STEADY = 1.0
 """Seconds a worker must live, if it answers nothing, for its end not to be a failed start."""
 
 
-class Crew:
-    """The workers of one app.
+class Seats:
+    """The workers of one app by seat.
 
-    :ivar seats: the workers by seat. There are twice as many seats as workers, so that a new one can come while an
-        old one finishes.
+    :ivar seats: twice as many as there are workers, so that a new one can come while an old one finishes.
     """
 
-    def __init__(self, app: App, watcher: Any, log: Logger, nurse: Nurse, pool: Any) -> None:
-        """``pool`` is told ``on_ready()``, ``on_trouble(why)`` and ``on_gone(worker, reason, retry)``."""
-        self.seats: list[WorkerProcess | None] = [None] * (2 * app.workers)
-        self.nurse = nurse
-        self._app = app
-        self._watcher = watcher
-        self._log = log
-        self._pool = pool
-        self._stopping = True  # until it is started
-        self._oom_kills = _oom_kills()
+    def __init__(self, workers: int) -> None:
+        self.seats: list[WorkerProcess | None] = [None] * (2 * workers)
 
     def __iter__(self) -> Iterator[WorkerProcess]:
         return iter([worker for worker in self.seats if worker is not None])
@@ -53,6 +44,26 @@ class Crew:
     def ready(self) -> int:
         """How many workers take jobs."""
         return sum(1 for worker in self if worker.ready and not worker.leaving)
+
+    @property
+    def staying(self) -> int:
+        """How many workers are there, or are about to be, and will be for some time."""
+        return sum(1 for worker in self if not worker.leaving and not worker.orphan)
+
+
+class Crew(Seats):
+    """Starts and replaces the workers of one app."""
+
+    def __init__(self, app: App, watcher: Any, log: Logger, nurse: Nurse, pool: Any) -> None:
+        """``pool`` is told ``on_ready()``, ``on_trouble(why)`` and ``on_gone(worker, reason, retry)``."""
+        super().__init__(app.workers)
+        self.nurse = nurse
+        self._app = app
+        self._watcher = watcher
+        self._log = log
+        self._pool = pool
+        self._stopping = True  # until it is started
+        self._oom_kills = _oom_kills()
 
     @property
     def ended(self) -> bool:
@@ -74,7 +85,7 @@ class Crew:
             elif worker.leaving and worker.ready and not worker.why and self._is_idle(worker):
                 worker.stop()  # again: the first may have come just before it minded signals, or fell asleep
         self.nurse.tick(now)
-        self._fill()
+        self.fill()
 
     def _is_idle(self, worker: WorkerProcess) -> bool:
         threads, ids = self._app.threads, self._queue.board.ids
@@ -107,10 +118,6 @@ class Crew:
         if not self.ready:
             self._pool.on_trouble(why)
 
-    def on_imported(self) -> None:
-        """There is a new nursery."""
-        self._fill()
-
     def on_born(self, seat: int, pid: int, text: str, fds: list[int]) -> None:
         """A worker was forked, or could not be."""
         worker = self.seats[seat] if 0 <= seat < len(self.seats) else None
@@ -138,14 +145,17 @@ class Crew:
                 worker.outlive()
                 if self._stopping:
                     worker.stop()
-        self._fill()
+        self.fill()
 
     def on_gone(self, worker: WorkerProcess, status: int | None, detail: str) -> None:
         """A worker is dead: settle its affairs, start another one."""
         if self.seats[worker.seat] is not worker:
             return
         self.seats[worker.seat] = None
-        starved = status == signal.SIGKILL and not worker.why and self._was_starved()
+        starved = False
+        if status == signal.SIGKILL and not worker.why:
+            before, self._oom_kills = self._oom_kills, _oom_kills()
+            starved = self._oom_kills > before
         reason = ", ".join(filter(None, (worker.why, _describe(status), "out of memory" if starved else "", detail)))
         in_order = self._stopping or (status == 0 and not worker.why)
         write = self._log.info if in_order else self._log.error
@@ -159,16 +169,16 @@ class Crew:
             self.nurse.back_off.succeeded()
         else:
             self.nurse.back_off.failed()
-        self._fill()
+        self.fill()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Start what is missing, unless it has just failed."""
         if self._stopping or monotonic() < self.nurse.back_off.until:
             return
         self.nurse.start()
         if not self.nurse.imported:
             return
-        missing = self._app.workers - sum(1 for worker in self if not worker.leaving and not worker.orphan)
+        missing = self._app.workers - self.staying
         for seat, worker in enumerate(self.seats):
             if missing > 0 and worker is None:
                 missing -= 1
@@ -189,10 +199,6 @@ class Crew:
             self.nurse.back_off.failed()
         for end in ends:
             os.close(end)
-
-    def _was_starved(self) -> bool:
-        before, self._oom_kills = self._oom_kills, _oom_kills()
-        return self._oom_kills > before
 
 
 def _describe(status: int | None) -> str:

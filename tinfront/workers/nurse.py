@@ -107,7 +107,7 @@ class Nurse:
             os.close(fd)
         if kind == frames.IMPORTED:
             nursery.imported = True
-            self._crew.on_imported()
+            self._crew.fill()
         elif kind == frames.FAILED:
             self.report_failure(text)
         elif kind == frames.THREADED:

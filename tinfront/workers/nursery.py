@@ -233,7 +233,7 @@ def _settle_in(settings: dict[str, Any]) -> None:
     sys.stdout = applog.AppStream(applog.emit_to(2), applog.INFO, 1)
     sys.stderr = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)
     # No SIG_IGN: what the app starts would inherit it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, child.STOP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, child.STOP):
         signal.signal(number, _wake_up)
     faulthandler.register(child.DUMP, file=2)
     adopt_orphans()

@@ -129,8 +129,12 @@ class Pool(Service):
                 self._stopped.callback(None)
                 return
         except Exception:  # noqa: BLE001 - the next tick must come, whatever happens in this one
-            self._log.failure("[{app}] a bug in the pool", app=self._app.name)
+            self._report_bug()
         self._timer = self._clock.callLater(TICK if self._stopped is None else TICK_STOPPING, self._tick)
+
+    def _report_bug(self) -> None:
+        """In an except clause: what should not have been raised."""
+        self._log.failure("[{app}] a bug in the pool", app=self._app.name)
 
     def _open(self) -> None:
         """The app runs: take exchanges."""

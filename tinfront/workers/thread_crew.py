@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tinfront
 from tinfront.workers import applog
@@ -17,6 +18,9 @@ from tinfront.workers.frames import without_forbidden
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.loader import load, prepare
 from tinfront.workers.thread_replies import Task, ThreadReply
+
+if TYPE_CHECKING:
+    from twisted.logger import Logger
 
 STUCK_MAX = 4
 """Replacements for stuck threads, as a multiple of the pool's threads."""
@@ -62,14 +66,43 @@ def _unheard(_: Callable[[], None]) -> None:
     pass
 
 
+class LogRelay:
+    """What threads have to say, on its way to the log: bounded, and what is over the bound is counted."""
+
+    def __init__(self, handover: Handover, log: Logger, app: str) -> None:
+        self._handover = handover
+        self._log = log
+        self._app = app
+        self._waiting = 0
+        self._dropped = 0
+
+    def emit(self, level: str, request_id: str, text: str) -> None:
+        """By any thread: have the front log it."""
+        if self._waiting >= LOG_MAX:
+            self._dropped += 1
+            return
+        self._waiting += 1
+        self._handover.post(self._write, (level, request_id, applog.cut(text)))
+
+    def report(self) -> None:
+        """In the front: log how many were dropped since the last time."""
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self._log.warn("[{app}] {count} log records were dropped", app=self._app, count=dropped)
+
+    def _write(self, level: str, request_id: str, text: str) -> None:
+        self._waiting -= 1
+        applog.log_line(self._log, level, self._app, os.getpid(), request_id, text)
+
+
 class ThreadCrew:
     """Threads that run one app.
 
     :ivar stuck: threads that were given up; each ends as soon as it can.
     """
 
-    def __init__(self, name: str, count: int, handover: Handover, pool: Any) -> None:
-        """``pool`` is told, in the front: ``on_answer(task, head, body)``, ``on_free(task)`` and ``on_log(…)``."""
+    def __init__(self, name: str, count: int, handover: Handover, relay: LogRelay, pool: Any) -> None:
+        """``pool`` is told, in the front: ``on_answer(task, head, body)`` and ``on_free(task)``."""
         self.stuck: set[threading.Thread] = set()
         self._name = name
         self._handover = handover
@@ -78,9 +111,7 @@ class ThreadCrew:
         self._threads: set[threading.Thread] = set()
         self._inbox: SimpleQueue[Task | None] = SimpleQueue()
         self._app: Callable[..., Any] | None = None
-        self._records = 0
-        self._dropped = 0
-        errors = applog.AppStream(self._emit, applog.ERROR)
+        errors = applog.AppStream(relay.emit, applog.ERROR)
         self._base = base_environ(tinfront.__version__, count > 1, False, errors, FileWrapper)
 
     @property
@@ -126,11 +157,6 @@ class ThreadCrew:
         for _ in self._threads:
             self._inbox.put(None)
 
-    def take_dropped(self) -> int:
-        """How many log records were dropped since the last time."""
-        dropped, self._dropped = self._dropped, 0
-        return dropped
-
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._live, name=f"{self._name}-{len(self._threads)}", daemon=True)
         self._threads.add(thread)
@@ -170,15 +196,3 @@ class ThreadCrew:
     def _on_end(self, thread: threading.Thread) -> None:
         self._threads.discard(thread)
         self.stuck.discard(thread)
-
-    def _emit(self, level: str, request_id: str, text: str) -> None:
-        """By any thread: have the front log it."""
-        if self._records >= LOG_MAX:
-            self._dropped += 1
-            return
-        self._records += 1
-        self._handover.post(self._log_record, (level, request_id, applog.cut(text)))
-
-    def _log_record(self, level: str, request_id: str, text: str) -> None:
-        self._records -= 1
-        self._pool.on_log(level, request_id, text)

@@ -20,7 +20,7 @@ from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
 from tinfront.workers.jobs import refuse
 from tinfront.workers.pool import Pool
-from tinfront.workers.thread_crew import Handover, ThreadCrew
+from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class ThreadPool(Pool):
         """``call_soon`` has the front call something soon, and may be called by any thread."""
         super().__init__(app, clock, log)
         self._handover = Handover(call_soon, self._report_bug)
-        self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self)
+        self._relay = LogRelay(self._handover, log, app.name)
+        self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self._relay, self)
         self._waiting: deque[Task] = deque()
         self._sent: set[Task] = set()
         self._loading = False
@@ -104,11 +105,6 @@ class ThreadPool(Pool):
         os.environ.update(self._app.env)
         if self._app.chdir:
             self._log.warn("[{app}] chdir is not done in mode = threads: it would move the front", app=self._app.name)
-        self._load()
-
-    def _load(self) -> None:
-        self._loading = True
-        self._crew.load(self._app.wsgi, self._app.path, self._on_loaded)
 
     def _on_loaded(self, trouble: str) -> None:
         self._loading = False
@@ -125,7 +121,8 @@ class ThreadPool(Pool):
 
     def _sweep(self, now: float) -> None:
         if not len(self._crew) and not self._loading and now >= self._back_off.until and self._stopped is None:
-            self._load()
+            self._loading = True
+            self._crew.load(self._app.wsgi, self._app.path, self._on_loaded)
         limit = self._app.queue_timeout
         if limit:
             overdue = [task for task in (*self._waiting, *self._sent) if not task.claimed and now - task.queued > limit]
@@ -138,8 +135,7 @@ class ThreadPool(Pool):
             for task in [task for task in self._sent if task.claimed and not task.answered]:
                 if now - task.claimed > limit:
                     self._fail_overdue(task, now - task.claimed)
-        if dropped := self._crew.take_dropped():
-            self._log.warn("[{app}] {count} log records were dropped", app=self._app.name, count=dropped)
+        self._relay.report()
         self._pump()
 
     def _fail_overdue(self, task: Task, age: float) -> None:
@@ -235,10 +231,3 @@ class ThreadPool(Pool):
         """A thread has written all of a streamed answer, though the client may still be taking it."""
         self._sent.discard(task)
         self._pump()
-
-    def _report_bug(self) -> None:
-        self._log.failure("[{app}] a bug in the pool", app=self._app.name)
-
-    def on_log(self, level: str, request_id: str, text: str) -> None:
-        """The app has said something."""
-        applog.log_line(self._log, level, self._app.name, os.getpid(), request_id, text)
