@@ -38,7 +38,7 @@ class IDescriptors(Interface):
 
 
 class IKeeper(Interface):
-    """The one seam through which privileged things are opened, so that another process may do it (pitfall 19)."""
+    """The one seam through which privileged things are opened, so that another process may do it."""
 
     def bind(address: Any, backlog: int) -> socket.socket:
         """A listening socket for a ``config.model.Address``.
