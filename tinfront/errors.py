@@ -50,13 +50,5 @@ class SpoolFull(ProtocolError):
         super().__init__(503, "spool-full", detail)
 
 
-class QueueFull(TinfrontError):
-    """An app's queue has reached ``queue_max``; the answer is 503 with Retry-After."""
-
-
-class WorkerLost(TinfrontError):
-    """A worker died or broke its protocol while it held a job."""
-
-
 class ClientGone(TinfrontError):
     """The client left before its answer was complete."""
