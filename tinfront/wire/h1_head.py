@@ -139,7 +139,8 @@ class HeadParser:
             fields = _combine([self._field(line) for line in lines])
         elif new == apart:
             self._remember(block)
-        head = _route(RequestHead(*match.groups(), fields, "", "", ""))
+        method, target, version = match.groups()
+        head = _route(RequestHead(method, target, version, fields, "", "", ""))
         if "content-length" in fields or "transfer-encoding" in fields:
             _frame(head)
         if "expect" in fields:
