@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from tinfront.http.message import RequestHead
 from tinfront.interfaces import IExchange, IWorkerPool
+from tinfront.workers.order import Shed
 
 _number = count(1).__next__
 
@@ -113,8 +114,14 @@ class FakePool:
         self.ready = ready
         self.submitted: list[tuple[Any, str]] = []
         self.cancelled: list[Any] = []
+        self.unbuffered: list[bool] = []
+        self.shed = Shed()
 
-    def submit(self, exchange: Any, script_name: str) -> None:
+    def oldest_wait(self) -> float:
+        return 0.0
+
+    def submit(self, exchange: Any, script_name: str, unbuffered: bool = False) -> None:
+        self.unbuffered.append(unbuffered)
         self.submitted.append((exchange, script_name))
 
     def cancel(self, exchange: Any) -> None:

@@ -53,6 +53,7 @@ class Outbox:
         "_rest",
         "_stopped",
         "_transforms",
+        "_unbuffered",
     )
 
     def __init__(self, exchange: Exchange, transforms: Sequence[Any]) -> None:
@@ -64,6 +65,7 @@ class Outbox:
         self._file: SpoolFile | None = None
         self._producer: Any = None
         self._paused = False
+        self._unbuffered = False  # the producer waits as soon as the client does
         self._complete = False  # nothing will be added to the queue
         self._stopped = False
         self._left: int | None = None  # bytes that the head has promised
@@ -110,6 +112,7 @@ class Outbox:
             self.drain()
         else:
             self._producer = producer
+            self._unbuffered = getattr(producer, "unbuffered", False)
             producer.start(self)
             self._flush()
 
@@ -165,6 +168,10 @@ class Outbox:
         """Memory up to ``memory_max``, then a file; at its bounds the producer has to wait."""
         terms = self._connection.terms
         last = self._queue[-1] if self._queue else None
+        if self._unbuffered:
+            self._remember(data, last)
+            self._hold_producer(self._held >= terms.memory_max)
+            return
         if self._held + len(data) <= terms.memory_max and not isinstance(last, FileSlice):
             self._remember(data, last)
             return
@@ -181,6 +188,9 @@ class Outbox:
             else:
                 self._queue.append(piece)
             full = self._file.size >= terms.file_max
+        self._hold_producer(full)
+
+    def _hold_producer(self, full: bool) -> None:
         if full and not self._paused and self._producer is not None:
             self._paused = True
             self._producer.pause()

@@ -36,10 +36,12 @@ class Board:
     :ivar ids: native view; ``ids[slot * STEP]`` is the claimed job's id, 0 for none.
     :ivar times: the same memory as floats; ``times[slot * STEP + 1]`` is the monotonic time of the claim.
     :ivar revoked: native view of the ring; job ``id`` is revoked if ``revoked[id % RING]`` is ``id``, with
-        or without the mark ``GONE``.
+        or without the mark ``GONE``. ``ids[slot * STEP + LEFT]`` is the marked id of the last job that was abandoned
+        while it ran there: a job may run for long, and its place in the ring may be another's by then.
     """
 
     STEP = _LINE // 8
+    LEFT = 2
 
     def __init__(self, fd: int) -> None:
         """Map an existing board; ``fd`` stays the caller's.
@@ -74,6 +76,9 @@ class Board:
     def abandon(self, job_id: int) -> None:
         """Nobody wants this job's answer: whoever receives it drops it, and what it streams may stop."""
         self.revoked[job_id % RING] = job_id | GONE
+        running = self.ids[:: self.STEP].tolist()
+        if job_id in running:
+            self.ids[running.index(job_id) * self.STEP + self.LEFT] = job_id | GONE
 
     def clear(self, slot: int) -> None:
         """Forget the claim of a worker that is gone."""

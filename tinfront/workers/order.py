@@ -21,6 +21,9 @@ from typing import Any, Protocol, TypeVar
 RECOUNT = 8
 """The jobs with the workers are counted anew after an eighth of them was given out, so that each costs eight looks."""
 
+NEVER = float("inf")
+"""When the oldest one came, if nobody waits."""
+
 _ADDRESSES_KEPT = 4096
 
 
@@ -167,9 +170,9 @@ class Line:
     # --- what is known of it
 
     def oldest(self) -> float:
-        """When the oldest one came, in monotonic seconds; infinity if nobody waits."""
+        """When the oldest one came, in monotonic seconds; ``NEVER`` if nobody waits."""
         first = next(iter(self._all.values()), None)
-        return min([item.queued for item in self._again] + ([first[0].queued] if first else []), default=float("inf"))
+        return min([item.queued for item in self._again] + ([first[0].queued] if first else []), default=NEVER)
 
     def _newest_first(self, now: float) -> bool:
         if not self._newest_after or not self._all:
