@@ -138,9 +138,18 @@ def status(site: Any) -> Answer:
     apps = []
     for name, pool in site.pools.items():
         busy, idle, waiting = pool.load()
-        trouble = pool.trouble
+        shed = pool.shed
         apps.append(
-            {"name": name, "ready": pool.ready, "busy": busy, "idle": idle, "waiting": waiting, "trouble": trouble}
+            {
+                "name": name,
+                "ready": pool.ready,
+                "busy": busy,
+                "idle": idle,
+                "waiting": waiting,
+                "oldest_wait": round(pool.oldest_wait(), 3),
+                "shed": {"full": shed.full, "timeout": shed.timeout, "gone": shed.gone},
+                "trouble": pool.trouble,
+            }
         )
     listeners = [
         {
@@ -177,10 +186,12 @@ def table(status: Answer) -> str:
         counts = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
         rows.append((item["name"], *map(str, counts), ", ".join(item["urls"])))
     lines += _columns(rows)
-    rows = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "")]
+    rows = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
     for item in status["apps"]:
         state = "ready" if item["ready"] else "not ready"
-        rows.append((item["name"], state, str(item["busy"]), str(item["idle"]), str(item["waiting"]), item["trouble"]))
+        counts = map(str, (item["busy"], item["idle"], item["waiting"]))
+        shed = map(str, item["shed"].values())
+        rows.append((item["name"], state, *counts, f"{item['oldest_wait']:.1f} s", *shed, item["trouble"]))
     lines += ["", *_columns(rows), ""]
     spool = status["spool"]
     lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
