@@ -70,6 +70,7 @@ class FakeExchange:
         self.queued = self.claimed = self.answered = 0.0
         self.pid = self.retries = 0
         self.when_gone: Any = None
+        self.when_shut: Any = None
         self.answer: tuple[Any, Any] | None = None
         self.refusal: tuple[int, str, str, list[tuple[str, str]]] | None = None
         self.aborted: tuple[str, str] | None = None
@@ -116,6 +117,10 @@ class FakePool:
         self.cancelled: list[Any] = []
         self.unbuffered: list[bool] = []
         self.shed = Shed()
+
+    def shut(self, exchange: Any) -> bool:
+        self.cancelled.append(("shut", exchange))
+        return True
 
     def oldest_wait(self) -> float:
         return 0.0

@@ -183,16 +183,17 @@ def table(status: Answer) -> str:
     ]
     rows = [("LISTEN", "OPEN", "ACCEPTED", "REFUSED", "BAD TLS", "AT")]
     for item in status["listeners"]:
-        counts = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
-        rows.append((item["name"], *map(str, counts), ", ".join(item["urls"])))
+        numbers = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
+        rows.append((item["name"], *map(str, numbers), ", ".join(item["urls"])))
     lines += _columns(rows)
-    rows = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
+    pools = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
     for item in status["apps"]:
         state = "ready" if item["ready"] else "not ready"
-        counts = map(str, (item["busy"], item["idle"], item["waiting"]))
-        shed = map(str, item["shed"].values())
-        rows.append((item["name"], state, *counts, f"{item['oldest_wait']:.1f} s", *shed, item["trouble"]))
-    lines += ["", *_columns(rows), ""]
+        busy, idle, waiting = str(item["busy"]), str(item["idle"]), str(item["waiting"])
+        full, timeout, gone = map(str, item["shed"].values())
+        oldest = f"{item['oldest_wait']:.1f} s"
+        pools.append((item["name"], state, busy, idle, waiting, oldest, full, timeout, gone, item["trouble"]))
+    lines += ["", *_columns(pools), ""]
     spool = status["spool"]
     lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
     return "\n".join(lines) + "\n"

@@ -249,6 +249,9 @@ class IExchange(Interface):
     pid = Attribute("Process id of the worker that answered; 0 if none did.")
     retries = Attribute("How often the exchange was given to another worker because one died.")
     when_gone = Attribute("A callable that takes the exchange, called if the client leaves before its answer; or None.")
+    when_shut = Attribute(
+        "The same if it shuts its side, and has most likely left; returns whether to take it for that."
+    )
     finished = Attribute("True once nothing more can be answered: done, cut, or the client has left.")
 
     def respond(head: ResponseHead, body: Body) -> None:
@@ -362,6 +365,12 @@ class IWorkerPool(Interface):
 
     def cancel(exchange: Any) -> None:
         """The client has left: forget the exchange. If no worker has claimed it, none will."""
+
+    def shut(exchange: Any) -> bool:
+        """The client has shut its side. It may still read, but most have left.
+
+        The app is told if it asks. True: no worker has begun, and others wait for one; ``cancel`` will follow.
+        """
 
     def load() -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""

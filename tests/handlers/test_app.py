@@ -36,8 +36,9 @@ def test_the_pool_gets_the_exchange_and_its_mount(kind: str, pattern: str, scrip
 def test_the_pool_hears_of_a_client_that_leaves() -> None:
     pool, exchange = FakePool(), FakeExchange()
     AppHandler(pool, "").handle(exchange)
+    assert exchange.when_shut(exchange)
     exchange.when_gone(exchange)
-    assert pool.cancelled == [exchange]
+    assert pool.cancelled == [("shut", exchange), exchange]
 
 
 @pytest.mark.parametrize("request_buffering", [True, False])

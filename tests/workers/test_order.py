@@ -150,7 +150,10 @@ def test_one_that_leaves() -> None:
     items = fill(line, *"aab")
     again = Item("c")
     line.put_back(again)
+    assert line.holds(items[1].exchange)
+    assert line.holds(again.exchange)
     assert line.remove(items[1].exchange) is items[1]
+    assert not line.holds(items[1].exchange)
     assert line.remove(items[1].exchange) is None
     assert line.remove(again.exchange) is again
     assert line.count == 2

@@ -53,11 +53,13 @@ class AppHandler:
         self.streams = streams
         self._submit = partial(pool.submit, unbuffered=True) if unbuffered else pool.submit
         self._cancel = pool.cancel
+        self._shut = pool.shut
         self._mount = mount
 
     def handle(self, exchange: Any) -> None:
         """See ``IHandler``. If the client leaves, the pool hears of it."""
         exchange.when_gone = self._cancel
+        exchange.when_shut = self._shut
         self._submit(exchange, self._mount)
 
 

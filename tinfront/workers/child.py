@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tinfront.errors import ClientGone
 from tinfront.workers import applog, frames
-from tinfront.workers.board import GONE, RING, Board
+from tinfront.workers.board import GONE, RING, SHUT, Board
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.headers import Fields
@@ -99,8 +99,8 @@ class Reply:
     def client_connected(self) -> bool:
         """Whether anybody still waits for the answer of this slot's job: ``tinfront.client_connected`` in environ."""
         job_id = self.job_id
-        gone = job_id | GONE
-        return self._revoked[job_id % RING] != gone and self._ids[self._at] != gone
+        marks = (job_id | GONE, job_id | SHUT)
+        return self._revoked[job_id % RING] not in marks and self._ids[self._at] not in marks
 
     def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
         """The whole answer."""
@@ -164,7 +164,8 @@ class Reply:
         :raises ClientGone: the job was revoked, or the front is gone.
         """
         job_id = self.job_id
-        if not self.client_connected():
+        gone = job_id | GONE
+        if self._revoked[job_id % RING] == gone or self._ids[self._at] == gone:
             raise ClientGone
         try:
             self._stream.sendall(frames.encode_reply(kind, job_id, self.claimed, length, head, body))

@@ -208,6 +208,18 @@ class JobQueue:
                 self.pump()
                 return
 
+    def shut(self, exchange: Any) -> bool:
+        """Its client may have left; returns whether it has not begun and all workers have enough to do."""
+        self.line_up()
+        if self.line.holds(exchange):
+            return True
+        for job in self.pending.values():
+            if job.exchange is exchange:
+                self.board.shut(job.id)
+                claims = self.claims()
+                return job.id not in claims and len(claims) >= self._slots
+        return False
+
     def empty(self) -> list[Job]:
         """Take out all that is not sent yet."""
         self.line_up()

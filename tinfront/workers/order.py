@@ -169,6 +169,10 @@ class Line:
 
     # --- what is known of it
 
+    def holds(self, exchange: Any) -> bool:
+        """Whether it waits here."""
+        return exchange in self._all or any(item.exchange is exchange for item in self._again)
+
     def oldest(self) -> float:
         """When the oldest one came, in monotonic seconds; ``NEVER`` if nobody waits."""
         first = next(iter(self._all.values()), None)

@@ -110,6 +110,10 @@ class ProcessPool(Pool):
         """The client has left: forget the exchange. If no worker has claimed its job, none will."""
         self._queue.cancel(exchange)
 
+    def shut(self, exchange: Any) -> bool:
+        """See ``IWorkerPool``."""
+        return self._queue.shut(exchange)
+
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
         claims = self._queue.claims()

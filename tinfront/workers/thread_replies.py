@@ -35,6 +35,7 @@ class Task:
     :ivar claimed: monotonic seconds at which a thread began; 0.0 before. ``queued`` likewise.
     :ivar thread: the thread that runs it.
     :ivar gone: nobody wants the answer any more.
+    :ivar shut: the client has most likely left.
     :ivar answered: the front has its head.
     :ivar over: its thread is done with it.
     :ivar producer: of an answer that comes in pieces.
@@ -56,6 +57,7 @@ class Task:
         "producer",
         "queued",
         "script_name",
+        "shut",
         "thread",
         "unbuffered",
     )
@@ -66,6 +68,7 @@ class Task:
         self.queued = queued
         self.claimed = 0.0
         self.gone = False
+        self.shut = False
         self.answered = False
         self.over = False
         self.length = -1
@@ -86,7 +89,7 @@ class Task:
 
     def client_connected(self) -> bool:
         """Whether anybody still waits for the answer: ``tinfront.client_connected`` in environ."""
-        return not self.gone
+        return not (self.gone or self.shut)
 
     def take_body(self, watcher: Any, on_lost: Callable[[Task], object]) -> None:
         """Take the body from the exchange, which may close it while a thread still reads.

@@ -109,18 +109,26 @@ class ThreadPool(Pool):
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no thread has begun with it, none will."""
-        for task in (*self._waiting, *self._sent):
-            if task.exchange is exchange:
-                break
-        else:
-            task = self._line.remove(exchange)
-            if task is None:
-                return
+        self._line_up()
+        task = self._line.remove(exchange) or next((task for task in self._sent if task.exchange is exchange), None)
+        if task is None:
+            return
         if self._forget(task):
             self.shed.gone += 1
         elif not task.answered:
             self._left[task] = monotonic()  # when its thread has been at it for too long, another takes its place
         self._pump()
+
+    def shut(self, exchange: Any) -> bool:
+        """See ``IWorkerPool``."""
+        self._line_up()
+        if self._line.holds(exchange):
+            return True
+        for task in self._sent:
+            if task.exchange is exchange:
+                task.shut = True
+                return not task.claimed and self.load()[1] == 0
+        return False
 
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
@@ -288,8 +296,8 @@ class ThreadPool(Pool):
         """Nobody wants this task's answer; True if no thread has begun with it."""
         if task in self._sent:
             self._sent.discard(task)
-        elif self._line.remove(task.exchange) is None:
-            self._waiting.remove(task)
+        else:
+            self._line.remove(task.exchange)
         return task.forget()
 
     def on_answer(self, task: Task, head: Any, body: Any) -> None:
