@@ -248,6 +248,15 @@ def read_later(environ, start_response):
     return [str(len(environ["wsgi.input"].read())).encode()]
 
 
+@at("/log")
+def log(environ, start_response):
+    """Notes in a file who it was."""
+    with open(argument(environ, "notes"), "a") as notes:
+        notes.write(argument(environ, "who") + "\n")
+    start_response("200 OK", [PLAIN])
+    return [b"noted"]
+
+
 @at("/toil")
 def toil(environ, start_response):
     """Keeps its worker busy for a moment, so that whoever kills a worker finds it at work."""

@@ -210,15 +210,14 @@ class JobQueue:
 
     def shut(self, exchange: Any) -> bool:
         """Its client may have left; returns whether it has not begun and all workers have enough to do."""
-        self.line_up()
-        if self.line.holds(exchange):
-            return True
         for job in self.pending.values():
             if job.exchange is exchange:
                 self.board.shut(job.id)
-                claims = self.claims()
-                return job.id not in claims and len(claims) >= self._slots
-        return False
+                busy = [job_id for job_id in self.claims() if job_id in self.pending]  # one just answered is free
+                return job.id not in busy and len(busy) >= self._slots
+        if len(self.pending) >= self.limit:
+            self.line_up()
+        return self.line.holds(exchange)
 
     def empty(self) -> list[Job]:
         """Take out all that is not sent yet."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,9 @@ from tinfront.interfaces import IWorkerPool
 from tinfront.workers.board import Board
 from tinfront.workers.crew import Crew
 from tinfront.workers.deadlines import Deadlines
-from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse, refuse_later
+from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse
 from tinfront.workers.nurse import Nurse
-from tinfront.workers.order import NEVER, Line
+from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -57,14 +56,12 @@ class ProcessPool(Pool):
         call_soon: Callable[[Callable[[], None]], Any] = _at_once,
     ) -> None:
         """``clock`` provides ``IReactorTime``; ``call_soon`` runs a callable at the end of this turn of the loop."""
-        super().__init__(app, clock, log)
+        super().__init__(app, clock, log, call_soon)
         slots = app.workers * app.threads
-        line = Line(app.queue_fair, app.queue_newest_after)
-        self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock, descriptors, line)
+        self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock, descriptors, self._line)
         queue.before_settling = self._drain
-        self.shed = queue.shed
-        self._waiting, self._line, self._pending, self._pump = queue.waiting, line, queue.pending, queue.pump
-        self._call_soon = call_soon
+        queue.shed = self.shed
+        self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
         self._bound = app.queue_max + slots
         nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
@@ -92,19 +89,6 @@ class ProcessPool(Pool):
             # At the end of the turn, all jobs of it together: a worker is woken once, not once per job.
             self._queue.pump_due = True
             self._call_soon(self._pump)
-
-    def _make_room(self, exchange: Any) -> bool:
-        """The queue is full: refuse this exchange, or another in its favour; returns whether it may wait."""
-        self.shed.full += 1
-        self._queue.line_up()
-        job = self._line.crowd_out(exchange, monotonic())
-        verdict = (503, "queue-full", f"{self._app.queue_max} jobs are waiting for {self._app.name}")
-        if job is None:
-            refuse(exchange, verdict)
-            return False
-        # Not at once: what its client has pipelined behind it would take the place.
-        self._call_soon(partial(refuse_later, job.exchange, verdict))
-        return True
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no worker has claimed its job, none will."""
@@ -217,6 +201,9 @@ class ProcessPool(Pool):
             self._line.put_back(job)
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _line_up(self) -> None:
+        self._queue.line_up()
 
     def _drain(self) -> None:
         for worker in self._crew:

@@ -10,8 +10,7 @@ import os
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,8 @@ from zope.interface import implementer
 
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
-from tinfront.workers.jobs import LOOK_AHEAD, refuse, refuse_later
-from tinfront.workers.order import NEVER, Line, Shed
+from tinfront.workers.jobs import LOOK_AHEAD, refuse
+from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
@@ -58,21 +57,18 @@ class ThreadPool(Pool):
         log: Logger,
     ) -> None:
         """``call_soon`` has the front call something soon, and may be called by any thread."""
-        super().__init__(app, clock, log)
-        self.shed = Shed()
+        super().__init__(app, clock, log, call_soon)
         self._descriptors = descriptors
         self._handover = Handover(call_soon, self._report_bug)
         self._relay = LogRelay(self._handover, log, app.name)
         self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self._relay, self)
         self._waiting: deque[Task] = deque()
-        self._line = Line(app.queue_fair, app.queue_newest_after)
         self._sent: set[Task] = set()
         self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
         self._left: dict[Task, float] = {}
         self._loading = False
         self._interval = 0.0
         self._stop_left = 0.0
-        self._call_soon = call_soon
         self._pumping = False
         self._pid = 0
 
@@ -94,19 +90,6 @@ class ThreadPool(Pool):
             self._pumping = True
             self._call_soon(self._pump)
 
-    def _make_room(self, exchange: Any) -> bool:
-        """The queue is full: refuse this exchange, or another in its favour; returns whether it may wait."""
-        self.shed.full += 1
-        self._line_up()
-        task = self._line.crowd_out(exchange, monotonic())
-        verdict = (503, "queue-full", f"{self._app.queue_max} jobs are waiting for {self._app.name}")
-        if task is None:
-            refuse(exchange, verdict)
-            return False
-        # Not at once: what its client has pipelined behind it would take the place.
-        self._call_soon(partial(refuse_later, task.exchange, verdict))
-        return True
-
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no thread has begun with it, none will."""
         self._line_up()
@@ -121,14 +104,13 @@ class ThreadPool(Pool):
 
     def shut(self, exchange: Any) -> bool:
         """See ``IWorkerPool``."""
-        self._line_up()
-        if self._line.holds(exchange):
-            return True
         for task in self._sent:
             if task.exchange is exchange:
                 task.shut = True
                 return not task.claimed and self.load()[1] == 0
-        return False
+        if len(self._sent) >= self._sent_max:
+            self._line_up()
+        return self._line.holds(exchange)
 
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
@@ -138,13 +120,8 @@ class ThreadPool(Pool):
 
     def oldest_wait(self) -> float:
         """See ``IWorkerPool``."""
-        oldest = min((task.queued for task in self._unsettled() if not task.claimed), default=NEVER)
+        oldest = min([self._line.oldest(), *(task.queued for task in self._sent if not task.claimed)])
         return max(0.0, monotonic() - oldest) if oldest < NEVER else 0.0
-
-    def _unsettled(self) -> Iterator[Task]:
-        """All that have no answer yet, but for what newcomers there are in this turn."""
-        yield from self._line
-        yield from self._sent
 
     @property
     def ready(self) -> bool:
@@ -182,7 +159,7 @@ class ThreadPool(Pool):
         limit = self._app.queue_timeout
         if limit:
             verdict = (503, "queue-timeout", f"no thread of {self._app.name} was free within {limit:g} s")
-            for task in [task for task in self._unsettled() if not task.claimed and now - task.queued > limit]:
+            for task in [task for task in (*self._line, *self._sent) if not task.claimed and now - task.queued > limit]:
                 if self._forget(task):
                     self.shed.timeout += 1
                     refuse(task.exchange, verdict)
@@ -236,7 +213,7 @@ class ThreadPool(Pool):
         if self._stop_stage == 0:
             self._stop_stage = 1
             self._line_up()
-            for task in list(self._unsettled()):
+            for task in (*self._line, *self._sent):
                 self._end_unfinished(task)
             self._crew.stop()
             self._stop_left = now + LINGER
