@@ -73,6 +73,9 @@ class Echo:
         self.calls.append("drain")
         self.transport.close()
 
+    def idle_since(self):
+        return FAR
+
 
 class Rig:
     """One kind of loop, and the listeners started on it."""
