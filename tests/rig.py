@@ -41,6 +41,7 @@ class Echo:
         self.echo = True
         self.lost = 0
         self.error = "not lost"
+        self.idle = FAR
 
     def connection_made(self, transport):
         self.calls.append("made")
@@ -74,7 +75,7 @@ class Echo:
         self.transport.close()
 
     def idle_since(self):
-        return FAR
+        return self.idle
 
 
 class Rig:

@@ -133,6 +133,9 @@ def test_the_bound_holds_before_accept(hall):
     entrance.roll.capacity.limit = 1
     descriptors.readers[99]()
     assert entrance.roll.current == 1
+    assert (entrance.roll.capacity.pauses, len(descriptors.readers)) == (0, 1)  # maybe nobody else comes
+    descriptors.readers[99]()
+    assert entrance.roll.capacity.pauses == 1
     assert len(acceptor.socket.queue) == 1
     assert not descriptors.readers
     entrance.roll.leave()

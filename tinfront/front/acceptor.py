@@ -122,8 +122,10 @@ class Acceptor:
         """Accept up to ``BATCH``. Returns whether there may be more now."""
         capacity = self.entrance.roll.capacity
         accept = self.socket.accept
-        for _ in range(BATCH):
+        for turn in range(BATCH):
             if capacity.used >= capacity.limit:
+                if turn:
+                    return True  # somebody has to go only if it is certain that somebody comes
                 self._pause()
                 capacity.wait(self.start, f"the limit of {capacity.limit} connections is reached")
                 return False
