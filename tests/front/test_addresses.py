@@ -72,8 +72,8 @@ def test_one_line_a_minute(monkeypatch, said):
     now[0] += 60
     addresses.enter("2001:db8:0:1::7")
     assert said == [
-        "2001:db8:0:1::/64 has 1 connections, and more are closed: 1 since this was said last",
-        "2001:db8:0:1::/64 has 1 connections, and more are closed: 50 since this was said last",
+        "2001:db8:0:1::/64 has 1 connections, and more are closed: 1 since the last such line",
+        "2001:db8:0:1::/64 has 1 connections, and more are closed: 50 since the last such line",
     ]
 
 

@@ -69,7 +69,7 @@ class Entrance:
     announced: bool = False
     unannounced: Seldom = field(
         default_factory=lambda: Seldom(
-            "{peer} is disconnected, for lack of a PROXY header: {why}; {count} since this was said last"
+            "{peer} is disconnected for lack of a PROXY header: {why}; {count} since the last such line"
         )
     )
 

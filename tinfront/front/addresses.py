@@ -51,7 +51,7 @@ class Addresses:
         self._trust = trust
         self._counts: dict[str | bytes, int] = {}
         self._seldom = Seldom(
-            "{address} has {limit} connections, and more are closed: {count} since this was said last"
+            "{address} has {limit} connections, and more are closed: {count} since the last such line"
         )
 
     def enter(self, address: str) -> bool:
