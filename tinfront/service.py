@@ -64,6 +64,7 @@ class Site(MultiService):
 
     :ivar pools: ``IWorkerPool`` providers by the name of their app.
     :ivar listeners: in the order of the file.
+    :ivar capacity: bounds the connections of all listeners.
     :ivar started: monotonic seconds; ``stopping``: whether it is on its way out.
     """
 
@@ -77,7 +78,8 @@ class Site(MultiService):
         server = config.server
         raise_descriptor_limit()
         self.certificates = Certificates(config.sites, self._keeper, config.directory)
-        self._ground = Ground(reactor, self._keeper, Capacity(server.connections_max), loop, self.certificates)
+        self.capacity = Capacity(server.connections_max)
+        self._ground = Ground(reactor, self._keeper, self.capacity, loop, self.certificates)
         self.access_log = self._make_access_log()
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)

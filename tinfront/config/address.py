@@ -160,7 +160,7 @@ def parse_proxy(text: str, directory: str) -> str:  # noqa: ARG001 - every parse
     if text.startswith("unix:"):
         raise ValueError(f'"{text}": unix: stands alone, for whoever connects to a unix socket')
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(text.replace("%", "x"), strict=False)  # no zones
     except ValueError:
         raise ValueError(f'"{text}" is neither an address, nor a network such as 10.0.0.0/8, nor unix:') from None
     address, slash, _ = text.partition("/")
