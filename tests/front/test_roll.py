@@ -105,9 +105,12 @@ def test_a_pause_is_counted_if_nobody_is_idle(capacity, roll, monkeypatch):
     assert (capacity.pauses, busy.calls) == (1, [])
 
 
-def test_the_sweep_closes_nobody_while_there_is_room(roll):
+def test_the_sweep_closes_nobody_while_there_is_room(capacity, roll):
     link = Link()
     link.idle = 0.0
+    roll.sweep(1e6)
+    capacity.wait(print, "out of descriptors")
+    capacity.go_on(print)  # there are some again
     roll.made(link)
     roll.sweep(1e6)
     assert link.calls == []

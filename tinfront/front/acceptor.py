@@ -112,7 +112,9 @@ class Acceptor:
             self.entrance.descriptors.remove_reader(self.socket.fileno())
 
     def _resume(self) -> None:
-        self.entrance.roll.capacity.keep_spares()
+        capacity = self.entrance.roll.capacity
+        capacity.keep_spares()
+        capacity.go_on(self._resume)
         self.start()
 
     def _readable(self) -> None:

@@ -124,6 +124,10 @@ class Capacity:
             action = "the idlest connections are closed" if room else "not accepting for now"
             log.warn("{action}: {why}; {used} connections are open", action=action, why=why, used=self.used)
 
+    def go_on(self, resume: Callable[[], None]) -> None:
+        """Who has waited tries again without being told to."""
+        self._waiting.pop(resume, None)
+
     def make_room(self, now: float) -> None:
         """Look again for idle connections if somebody waits for their room; called by every sweep."""
         if self._waiting:
