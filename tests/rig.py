@@ -41,6 +41,7 @@ class Echo:
         self.echo = True
         self.lost = 0
         self.error = "not lost"
+        self.idle = FAR
 
     def connection_made(self, transport):
         self.calls.append("made")
@@ -72,6 +73,9 @@ class Echo:
     def drain(self):
         self.calls.append("drain")
         self.transport.close()
+
+    def idle_since(self):
+        return self.idle
 
 
 class Rig:

@@ -13,8 +13,19 @@ STATUS = {
     "pid": 42,
     "uptime": 90061.5,
     "stopping": False,
+    "connections": {"open": 3, "limit": 1000, "pauses": 6},
     "listeners": [
-        {"name": "web", "urls": ["http://a:80"], "open": 3, "accepted": 70, "refused": 1, "handshake_failed": 0}
+        {
+            "name": "web",
+            "urls": ["http://a:80"],
+            "open": 3,
+            "accepted": 70,
+            "refused": 1,
+            "handshake_failed": 0,
+            "unannounced": 2,
+            "over_address": 4,
+            "closed_idle": 5,
+        }
     ],
     "apps": [
         {
@@ -104,11 +115,12 @@ def test_the_table_for_people():
     assert table(STATUS) == (
         "tinfront 1.2, pid 42, up for 1 d 01:01:01\n"
         "\n"
-        "LISTEN  OPEN  ACCEPTED  REFUSED  BAD TLS  AT\n"
-        "web     3     70        1        0        http://a:80\n"
+        "LISTEN  OPEN  ACCEPTED  REFUSED  PER ADDRESS  IDLEST  BAD TLS  NO PROXY  AT\n"
+        "web     3     70        1        4            5       0        2         http://a:80\n"
         "\n"
         "APP   STATE      BUSY  IDLE  WAITING  OLDEST  FULL  TIMEOUT  GONE\n"
         "main  not ready  1     2     3        1.2 s   4     5        6     no module\n"
         "\n"
+        "connections: 3 of 1,000; accepting has paused 6 times\n"
         "spool: 1,024 of 2,048 bytes; log lines lost: 5\n"
     )

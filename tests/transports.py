@@ -139,19 +139,20 @@ class MemoryTransport:
 class Where:
     """An ``Arrival``."""
 
-    def __init__(self, secure: bool) -> None:
+    def __init__(self, secure: bool, trusted: bool = False) -> None:
         self.peer = ("192.0.2.7", 50123)
         self.local = ("127.0.0.1", 443 if secure else 80)
         self.secure = secure
+        self.trusted = trusted
 
 
 class Client:
     """The other end of a connection."""
 
-    def __init__(self, front: Front, room: int, secure: bool) -> None:
+    def __init__(self, front: Front, room: int, secure: bool, trusted: bool = False) -> None:
         self.front = front
         self.transport = MemoryTransport(front, room)
-        self.connection = Connection(front.terms, Where(secure))
+        self.connection = Connection(front.terms, Where(secure, trusted))
         self.transport.connection = self.connection
         self.transport.can_eof = not secure
         self.connection.connection_made(self.transport)
@@ -272,8 +273,8 @@ class Front:
         route.observers = (self.over.append,)
         return route
 
-    def connect(self, room: int = FAR, secure: bool = False) -> Client:
-        client = Client(self, room, secure)
+    def connect(self, room: int = FAR, secure: bool = False, trusted: bool = False) -> Client:
+        client = Client(self, room, secure, trusted)
         self.clients.append(client)
         return client
 

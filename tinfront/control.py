@@ -135,6 +135,7 @@ def _answers_there(path: str) -> bool:
 
 def status(site: Any) -> Answer:
     """How a ``service.Site`` fares."""
+    capacity = site.capacity
     apps = []
     for name, pool in site.pools.items():
         busy, idle, waiting = pool.load()
@@ -159,6 +160,9 @@ def status(site: Any) -> Answer:
             "accepted": listener.roll.accepted,
             "refused": listener.roll.refused,
             "handshake_failed": listener.roll.handshake_failed,
+            "unannounced": listener.roll.unannounced,
+            "over_address": listener.roll.over_address,
+            "closed_idle": listener.roll.closed_idle,
         }
         for listener in site.listeners
     ]
@@ -167,11 +171,23 @@ def status(site: Any) -> Answer:
         "pid": os.getpid(),
         "uptime": round(time.monotonic() - site.started, 3),
         "stopping": site.stopping,
+        "connections": {"open": capacity.used, "limit": capacity.limit, "pauses": capacity.pauses},
         "listeners": listeners,
         "apps": apps,
         "spool": {"used": site.budget.used, "limit": site.budget.limit},
         "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
     }
+
+
+_COUNTS = {
+    "open": "OPEN",
+    "accepted": "ACCEPTED",
+    "refused": "REFUSED",
+    "over_address": "PER ADDRESS",
+    "closed_idle": "IDLEST",
+    "handshake_failed": "BAD TLS",
+    "unannounced": "NO PROXY",
+}
 
 
 def table(status: Answer) -> str:
@@ -181,10 +197,9 @@ def table(status: Answer) -> str:
         + (", stopping" if status["stopping"] else ""),
         "",
     ]
-    rows = [("LISTEN", "OPEN", "ACCEPTED", "REFUSED", "BAD TLS", "AT")]
+    rows = [("LISTEN", *_COUNTS.values(), "AT")]
     for item in status["listeners"]:
-        numbers = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
-        rows.append((item["name"], *map(str, numbers), ", ".join(item["urls"])))
+        rows.append((item["name"], *(str(item[name]) for name in _COUNTS), ", ".join(item["urls"])))
     lines += _columns(rows)
     pools = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
     for item in status["apps"]:
@@ -194,7 +209,11 @@ def table(status: Answer) -> str:
         oldest = f"{item['oldest_wait']:.1f} s"
         pools.append((item["name"], state, busy, idle, waiting, oldest, full, timeout, gone, item["trouble"]))
     lines += ["", *_columns(pools), ""]
-    spool = status["spool"]
+    connections, spool = status["connections"], status["spool"]
+    lines.append(
+        f"connections: {connections['open']:,} of {connections['limit']:,}; "
+        f"accepting has paused {connections['pauses']:,} times"
+    )
     lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
     return "\n".join(lines) + "\n"
 

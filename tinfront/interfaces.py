@@ -106,6 +106,7 @@ class IConnection(Interface):
     """What a transport drives: the callbacks of ``asyncio.Protocol``, by their names."""
 
     deadline = Attribute("Monotonic seconds after which the sweep calls ``expire``; a float, compared, never a timer.")
+    peer = Attribute("(address, port) of the other side, as its ``Arrival`` had it.")
 
     def connection_made(transport: Any) -> None:
         """The transport is ready."""
@@ -130,6 +131,9 @@ class IConnection(Interface):
 
     def drain() -> None:
         """The server is stopping: close now if nothing is due, else after the current answer."""
+
+    def idle_since() -> float:
+        """The monotonic second since which nothing has been due; infinity while anything is."""
 
 
 class ICodec(Interface):
@@ -236,8 +240,8 @@ class IExchange(Interface):
     head = Attribute("``RequestHead``.")
     site = Attribute("The ``routing.table.SiteTable`` that claims the host, or None.")
     route = Attribute("The ``routing.table.BoundRoute`` found, or None.")
-    peer = Attribute("(address, port) of the client; address is '' for unix sockets.")
-    secure = Attribute("True for https.")
+    peer = Attribute("(address, port) of the client, be it by a trusted proxy's word; address is '' for unix sockets.")
+    secure = Attribute("True if the client speaks https, be it to a trusted proxy.")
     body = Attribute("``IBody``; for handlers that stream ``IBodyFlow``; None if the request has none.")
     number = Attribute("Counts all exchanges of this process.")
     request_id = Attribute("``number`` as a text that is unique over restarts; in logs, error pages and environ.")

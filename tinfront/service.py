@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from tinfront import __version__
 from tinfront.catalog import Catalog, discover
-from tinfront.config.model import Config, Limits, Route
+from tinfront.config.model import Config, Route
 from tinfront.config.model import Listener as ListenerModel
 from tinfront.control import Control, status
 from tinfront.errors import ConfigError
@@ -30,6 +30,7 @@ from tinfront.front.atoms import compile_format
 from tinfront.front.connection import Connection
 from tinfront.front.listener import Capacity, Ground, Listener
 from tinfront.front.pages import Pages
+from tinfront.front.proxies import Proxies
 from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.front.tls import Certificates
@@ -63,6 +64,7 @@ class Site(MultiService):
 
     :ivar pools: ``IWorkerPool`` providers by the name of their app.
     :ivar listeners: in the order of the file.
+    :ivar capacity: bounds the connections of all listeners.
     :ivar started: monotonic seconds; ``stopping``: whether it is on its way out.
     """
 
@@ -76,7 +78,8 @@ class Site(MultiService):
         server = config.server
         raise_descriptor_limit()
         self.certificates = Certificates(config.sites, self._keeper, config.directory)
-        self._ground = Ground(reactor, self._keeper, Capacity(server.connections_max), loop, self.certificates)
+        self.capacity = Capacity(server.connections_max)
+        self._ground = Ground(reactor, self._keeper, self.capacity, loop, self.certificates)
         self.access_log = self._make_access_log()
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)
@@ -156,11 +159,11 @@ class Site(MultiService):
         return catalog.filter(model.type).make(model.settings)
 
     def _make_listener(self, model: ListenerModel) -> Listener:
-        terms = self._make_terms(model.limits)
+        terms = self._make_terms(model)
         return Listener(model, partial(Connection, terms), self._ground)
 
-    def _make_terms(self, limits: Limits) -> Terms:
-        server = self._config.server
+    def _make_terms(self, model: ListenerModel) -> Terms:
+        server, limits = self._config.server, model.limits
         return Terms(
             table=self._table,
             limits=limits,
@@ -173,6 +176,7 @@ class Site(MultiService):
             descriptors=self._ground.descriptors,
             call_soon=self._call_soon,
             certificate_of=self.certificates.of,
+            proxies=Proxies(model.trusted_proxies, model.proxy_headers),
             observers=(self.access_log.on_finish,) if self.access_log is not None else (),
         )
 

@@ -3,7 +3,16 @@ import sys
 
 import pytest
 
-from tinfront.config.address import addresses, hosts, parse_address, parse_host, show_address, unix_path
+from tinfront.config.address import (
+    addresses,
+    hosts,
+    parse_address,
+    parse_host,
+    parse_proxy,
+    proxies,
+    show_address,
+    unix_path,
+)
 from tinfront.config.model import Address
 
 
@@ -126,3 +135,39 @@ def test_hosts_stand_with_commas_or_one_a_line():
     value = hosts.read("a.test, b.test\nc.test", "")
     assert value == ("a.test", "b.test", "c.test")
     assert hosts.show(value) == "a.test, b.test, c.test"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1/32", "10.0.0.1"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("2001:DB8:0::/48", "2001:db8::/48"),
+        ("::1", "::1"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("unix:", "unix:"),
+    ],
+)
+def test_proxies(text, value):
+    assert parse_proxy(text, "") == value
+    assert proxies.read(proxies.show((value,))) == (value,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("*", '"*" would believe everybody'),
+        ("unix:/run/x", "unix: stands alone"),
+        ("10.0.0.1/8", 'did you mean "10.0.0.0/8"?'),
+        ("::ffff:10.0.0.1", 'did you mean "10.0.0.1"?'),
+        ("10.0.0.0/33", "neither an address, nor a network"),
+        ("lb.test", "neither an address, nor a network"),
+        ("10.0.0.1:80", "neither an address, nor a network"),
+        ("fe80::1%eth0", "neither an address, nor a network"),
+    ],
+)
+def test_what_is_no_proxy(text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_proxy(text, "")

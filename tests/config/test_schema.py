@@ -20,7 +20,8 @@ def test_each_field_of_the_model_has_its_row():
     assert names(App) - {"name", "place"} == {row.name for row in APP}
     assert names(Site) - {"name", "place", "routes"} == {row.name for row in SITE}
     assert names(Route) >= {row.name for row in ROUTE}
-    assert {row.name for row in LISTEN} == {"address", "endpoint", "tls", "backlog", *LIMITS}
+    renamed = {"name", "place", "limits", "addresses"}
+    assert {row.name for row in LISTEN} == names(Listener) - renamed | {"address", *LIMITS}
     assert names(Limits) == set(LIMITS.values())
 
 
@@ -34,6 +35,8 @@ def test_defaults_are_those_of_the_model():
         name: by_name[name] for name in LIMITS
     }
     assert by_name["address"] == Listener("").addresses
+    for name in names(Listener) & by_name.keys() - {"endpoint"}:
+        assert by_name[name] == getattr(Listener(""), name), name
 
 
 @pytest.mark.parametrize(("word", "row"), ROWS, ids=lambda item: getattr(item, "name", item))

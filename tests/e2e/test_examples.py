@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.e2e.clients import curl
+from tests.e2e.clients import Wire, curl
 from tests.e2e.server import ROOT, TRANSPORTS, Server, eventually, tinfront
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "etc" / "examples").glob("*.ini"))
@@ -78,7 +78,18 @@ def filters(server: Server, client: requests.Session) -> None:
 
 
 def behind_a_unix_socket(server: Server, client: requests.Session) -> None:
-    assert b"Flask" in curl("--unix-socket", server.directory / "site.sock", "http://example.test/").stdout
+    fields = ("--header", "X-Forwarded-For: 192.0.2.1")
+    assert b"Flask" in curl(*fields, "--unix-socket", server.directory / "site.sock", "http://example.test/").stdout
+    server.out.wait_for("(?m)^192.0.2.1 ")
+
+
+def behind_a_balancer(server: Server, client: requests.Session) -> None:
+    with Wire(server.url) as wire:
+        wire.send("PROXY TCP4 192.0.2.1 192.0.2.9 50000 80\n")
+        wire.get("/")
+        assert b"Flask" in wire.response().body
+    server.out.wait_for("(?m)^192.0.2.1 ")
+    assert curl(server.url).returncode != 0
 
 
 def twisted_endpoint(server: Server, client: requests.Session) -> None:

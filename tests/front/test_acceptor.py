@@ -7,9 +7,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from tinfront.config.model import Limits
-from tinfront.front.acceptor import BATCH, PAUSE, PLAIN_TEXT_ANSWER, Acceptor, Entrance, PlainText
+from tinfront.front.acceptor import BATCH, PAUSE, Acceptor, Entrance
 from tinfront.front.roll import Capacity, Roll
-from tinfront.interfaces import IConnection
 
 
 class Listening:
@@ -134,6 +133,9 @@ def test_the_bound_holds_before_accept(hall):
     entrance.roll.capacity.limit = 1
     descriptors.readers[99]()
     assert entrance.roll.current == 1
+    assert (entrance.roll.capacity.pauses, len(descriptors.readers)) == (0, 1)  # maybe nobody else comes
+    descriptors.readers[99]()
+    assert entrance.roll.capacity.pauses == 1
     assert len(acceptor.socket.queue) == 1
     assert not descriptors.readers
     entrance.roll.leave()
@@ -171,12 +173,3 @@ def test_what_cannot_be_opened_is_closed_and_counted_out(hall, error):
     assert entrance.roll.accepted == 2
     assert entrance.roll.current == 0
     assert acceptor.socket.made[0].fileno() == -1
-
-
-def test_the_plain_text_answer_is_a_whole_response():
-    head, _, body = PLAIN_TEXT_ANSWER.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    assert lines[0] == b"HTTP/1.1 400 Bad Request"
-    assert b"Content-Length: %d" % len(body) in lines
-    assert b"Connection: close" in lines
-    assert IConnection.implementedBy(PlainText)

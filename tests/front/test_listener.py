@@ -190,13 +190,36 @@ def test_at_the_bound_clients_wait_in_the_kernel(rig):
     second, _ = rig.connect(listener)
     third = dial(listener)
     third.sendall(b"may I?")
-    rig.until(lambda: "asked" in connection.calls)  # idle ones are asked to make room
+    rig.until(lambda: rig.capacity.pauses)  # nobody is idle
+    listener.sweep(now=1e11)
+    assert "asked" not in connection.calls
+    connection.idle = 0.0
+    listener.sweep(now=1e12)
+    assert "asked" in connection.calls
     assert listener.roll.current <= 2
     first.close()
     assert rig.run(third.recv, 10) == b"may I?"
     assert listener.roll.refused == 0
     second.close()
     third.close()
+
+
+def test_at_the_bound_the_idlest_makes_room_at_once(rig):
+    rig.capacity.limit = 3
+    listener = rig.listen()
+    clients = [rig.connect(listener) for _ in range(3)]
+    for (_, connection), idle in zip(clients, (30.0, 10.0, 20.0), strict=True):
+        connection.idle = idle
+    newcomers = []
+    for gone in ([1], [1, 2], [0, 1, 2]):
+        newcomers.append(dial(listener))
+        newcomers[-1].sendall(b"may I?")
+        assert rig.run(newcomers[-1].recv, 10) == b"may I?"
+        assert [number for number, (_, connection) in enumerate(clients) if connection.lost] == gone
+    assert listener.roll.closed_idle == 3
+    assert rig.capacity.pauses == 0
+    for client in (*newcomers, *(client for client, _ in clients)):
+        client.close()
 
 
 def test_running_out_of_descriptors_pauses_and_loses_nobody():

@@ -6,7 +6,9 @@ import pytest
 
 from tinfront.config.model import Limits
 from tinfront.front import roll as roll_module
-from tinfront.front.roll import SHED, Capacity, Roll
+from tinfront.front.addresses import Addresses
+from tinfront.front.roll import Arrival, Capacity, Roll
+from tinfront.http.forwarded import Trust
 
 
 class Link:
@@ -19,9 +21,13 @@ class Link:
         self.told = False
         self.left = left
         self.calls = []
+        self.idle = float("inf")
 
     def buffered(self):
         return self.left
+
+    def idle_since(self):
+        return self.idle
 
     def drain(self):
         self.calls.append("drain")
@@ -85,23 +91,48 @@ def test_who_waits_again_while_being_told_is_told_again(capacity):
     assert told == [1, 1]
 
 
-def test_the_oldest_of_the_fullest_listener_are_asked_to_go_each_once(capacity, roll, monkeypatch):
+def test_a_pause_is_counted_if_nobody_is_idle(capacity, roll, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(roll_module.time, "monotonic", lambda: now[0])
-    other = Roll(capacity, Limits())
-    lonely = Link()
-    other.made(lonely)
-    links = [Link() for _ in range(SHED + 10)]
-    for link in links:
-        roll.made(link)
+    busy, idle = Link(), Link()
+    roll.made(busy)
     capacity.wait(print, "full")
-    assert [link.calls for link in links] == [["drain"]] * SHED + [[]] * 10
-    capacity.wait(print, "full")
-    assert links[-1].calls == []  # not more often than ten times a second
-    now[0] += 0.1
-    capacity.wait(print, "full")
-    assert [link.calls for link in links] == [["drain"]] * len(links)
-    assert lonely.calls == []
+    assert (capacity.pauses, busy.calls) == (1, [])
+    idle.idle = 900.0
+    roll.made(idle)
+    roll.sweep(now[0] + 1)  # looks again on behalf of those who wait
+    assert (idle.calls, idle.told, roll.closed_idle) == (["drain"], True, 1)
+    assert (capacity.pauses, busy.calls) == (1, [])
+
+
+def test_the_sweep_closes_nobody_while_there_is_room(capacity, roll):
+    link = Link()
+    link.idle = 0.0
+    roll.sweep(1e6)
+    capacity.wait(print, "out of descriptors")
+    capacity.go_on(print)  # there are some again
+    roll.made(link)
+    roll.sweep(1e6)
+    assert link.calls == []
+
+
+def test_an_address_has_its_share(capacity):
+    roll = Roll(capacity, Limits(), Addresses(1, Trust()))
+    arrival = Arrival("web", ("10.0.0.1", 5), ("10.0.0.2", 80), False)
+    for _ in range(2):
+        roll.enter()
+    assert roll.admit("10.0.0.1")
+    assert not roll.admit("10.0.0.1")
+    roll.leave()
+    assert (roll.over_address, roll.current) == (1, 1)
+    roll.leave(arrival)
+    assert roll.admit("10.0.0.1")
+    link = Link()
+    link.peer = arrival.peer
+    roll.enter()
+    roll.made(link)
+    roll.lost(link)
+    assert len(roll.addresses) == 0
 
 
 def test_the_last_ones_have_until_the_next_sweep(roll):
@@ -136,9 +167,10 @@ def test_a_connection_that_cannot_drain_is_cut(roll):
     assert good.calls == ["drain"]
 
 
-def test_pending_sockets_are_cut_after_the_handshake_timeout(roll):
+def test_pending_sockets_are_cut_when_their_time_is_up(roll, monkeypatch):
+    monkeypatch.setattr(roll_module.time, "monotonic", lambda: 100.0)
     link = Link()
-    roll.pending[link] = 100.0
+    roll.wait(link, 30.0)
     roll.sweep(129.9)
     assert link.calls == []
     roll.sweep(130.0)

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from tests.rig import Rig, dial, read_all, talk
 from tinfront.config.model import Limits, Place, Site
 from tinfront.errors import ConfigError
-from tinfront.front.acceptor import PLAIN_TEXT_ANSWER
+from tinfront.front.threshold import PLAIN_TEXT_ANSWER
 from tinfront.front.tls import FOREIGN, Certificates, Names
 from tinfront.interfaces import ITransport
 from tinfront.keeper import LocalKeeper
@@ -159,10 +159,10 @@ def test_silent_clients_are_closed_by_the_sweep(rig, certificates):
     listener = rig.listen(certificates=certificates, limits=Limits(handshake_timeout=5.0))
     with dial(listener) as client:
         rig.until(lambda: listener.roll.pending)
-        since = next(iter(listener.roll.pending.values()))
-        listener.sweep(now=since + 4.9)
+        until = next(iter(listener.roll.pending.values()))
+        listener.sweep(now=until - 0.1)
         assert listener.roll.current == 1
-        listener.sweep(now=since + 5)
+        listener.sweep(now=until)
         assert rig.run(client.recv, 1) == b""
     assert listener.roll.current == 0
     assert listener.roll.handshake_failed == 1

@@ -52,6 +52,9 @@ def test_all_of_it() -> None:
         "REMOTE_PORT": "50000",
         "CONTENT_TYPE": "text/html",
         "HTTP_HOST": "demo.test:8080",
+        "HTTP_X_FORWARDED_FOR": "1.2.3.4",
+        "HTTP_X_FORWARDED_HOST": "demo.test:8080",
+        "HTTP_X_FORWARDED_PROTO": "http",
         "HTTP_X_SOME_THING": "1",
         "tinfront.request_id": "id-1",
         "wsgi.version": (1, 0),
@@ -77,7 +80,15 @@ def test_each_request_has_its_own() -> None:
 def test_https() -> None:
     environ = make(secure=True)
     assert (environ["wsgi.url_scheme"], environ["HTTPS"]) == ("https", "on")
+    assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
     assert "HTTPS" not in make()
+
+
+def test_what_stands_for_a_proxy_is_what_is_known() -> None:
+    environ = make(addr="", authority="")
+    assert "HTTP_X_FORWARDED_FOR" not in environ
+    assert "HTTP_X_FORWARDED_HOST" not in environ
+    assert make({"x-forwarded-host": "outside.test"})["HTTP_X_FORWARDED_HOST"] == "outside.test"  # by a trusted proxy
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kinds that only listeners and sites have: addresses to listen on, and host names. Used by ``schema.py``."""
+"""Kinds that only listeners and sites have: addresses to listen on, proxies, host names. Used by ``schema.py``."""
 
 from __future__ import annotations
 
@@ -146,4 +146,36 @@ addresses = Kind(
     lambda value: "\n".join(map(show_address, value)),
     split_lines,
 )
+
+
+def parse_proxy(text: str, directory: str) -> str:  # noqa: ARG001 - every parser is given the directory
+    """An address, a network such as ``10.0.0.0/8``, or ``unix:``, in its shortest form.
+
+    :raises ValueError: it is none of these.
+    """
+    if text == "unix:":
+        return text
+    if text == "*":
+        raise ValueError('"*" would believe everybody; name the proxies, or write 0.0.0.0/0, ::/0 and unix:')
+    if text.startswith("unix:"):
+        raise ValueError(f'"{text}": unix: stands alone, for whoever connects to a unix socket')
+    try:
+        network = ipaddress.ip_network(text.replace("%", "x"), strict=False)  # no zones
+    except ValueError:
+        raise ValueError(f'"{text}" is neither an address, nor a network such as 10.0.0.0/8, nor unix:') from None
+    address, slash, _ = text.partition("/")
+    if slash and ipaddress.ip_address(address) != network.network_address:
+        raise ValueError(f'"{text}" is an address within a network, did you mean "{network}"?')
+    mapped = network.network_address.ipv4_mapped if network.version == 6 else None
+    if mapped is not None:
+        raise ValueError(f'"{text}" is an IPv4 address, did you mean "{mapped}"?')
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+
+
 hosts = Kind("host names, separated by commas or one a line", parse_host, ", ".join, split_words)
+proxies = Kind(
+    "addresses, networks such as 10.0.0.0/8, or unix:, separated by commas or one a line",
+    parse_proxy,
+    ", ".join,
+    split_words,
+)

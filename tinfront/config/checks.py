@@ -59,6 +59,10 @@ def _check_listener(block: Block) -> None:
         block.complain("", "has neither address nor endpoint")
     if values["tls"] and str(values["endpoint"]).startswith(("ssl:", "tls:")):
         block.complain("tls", "the endpoint speaks TLS by itself")
+    if values["proxy_protocol"] and values["endpoint"]:
+        block.complain("proxy_protocol", "stands beside endpoint; it is for addresses only")
+    elif values["proxy_protocol"] and not values["trusted_proxies"] and block.sound("trusted_proxies"):
+        block.complain("proxy_protocol", "needs trusted_proxies, to know whom to believe")
     for name in ("header_line_max", "header_field_max"):
         if values[name] > values["header_max"]:
             wrong = name if name in block.given else "header_max"

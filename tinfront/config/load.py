@@ -148,15 +148,8 @@ def _server(block: Block | None) -> Server:
 
 def _listener(block: Block) -> Listener:
     limits = Limits(**{field: block.values[name] for name, field in LIMITS.items()})
-    return Listener(
-        block.name,
-        block.values["address"],
-        block.values["endpoint"],
-        block.values["tls"],
-        block.values["backlog"],
-        limits,
-        block.place,
-    )
+    others = {name: value for name, value in block.values.items() if name not in LIMITS and name != "address"}
+    return Listener(block.name, block.values["address"], **others, limits=limits, place=block.place)
 
 
 def _site(block: Block, routes: tuple[Route, ...]) -> Site:

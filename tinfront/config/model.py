@@ -80,13 +80,23 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A ``[listen:NAME]`` section: addresses of ours, or one Twisted endpoint string."""
+    """A ``[listen:NAME]`` section: addresses of ours, or one Twisted endpoint string.
+
+    :ivar trusted_proxies: addresses, networks, and ``unix:``; who else speaks for others is not believed.
+    :ivar proxy_headers: ``x-forwarded`` or ``forwarded``: which fields of trusted proxies are believed.
+    :ivar proxy_protocol: whether every connection begins with a header of the PROXY protocol.
+    :ivar connections_per_address: how many one client address may have open; 0: any number.
+    """
 
     name: str
     addresses: tuple[Address, ...] = ()
     endpoint: str | None = None
     tls: bool = False
     backlog: int = 2048
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_headers: str = "x-forwarded"
+    proxy_protocol: bool = False
+    connections_per_address: int = 0
     limits: Limits = Limits()
     place: Place = Place()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinfront.config import option as kinds
-from tinfront.config.address import addresses, hosts, unix_path
+from tinfront.config.address import addresses, hosts, proxies, unix_path
 from tinfront.config.finding import did_you_mean
 from tinfront.config.model import App, Limits, Listener, Route, Server
 from tinfront.config.option import Kind, Option, resolve
@@ -170,6 +170,34 @@ LISTEN = (
         kinds.integer_between(1, 65535),
         _LISTENER.backlog,
         "How many connections the kernel may hold until they are accepted.",
+    ),
+    Option(
+        "connections_per_address",
+        kinds.integer_between(0),
+        _LISTENER.connections_per_address,
+        "How many connections one client address may have open here; more are closed at once. IPv6 addresses count by "
+        "their /64; unix sockets and trusted proxies do not count. Zero: any number.",
+    ),
+    Option(
+        "trusted_proxies",
+        proxies,
+        _LISTENER.trusted_proxies,
+        "The proxies that may say on whose behalf they come: the client's address and scheme are then what they say. "
+        "From everybody else such header fields are dropped.",
+    ),
+    Option(
+        "proxy_headers",
+        kinds.choice("x-forwarded", "forwarded"),
+        _LISTENER.proxy_headers,
+        "Which header fields of a trusted proxy are believed: X-Forwarded-For and its relatives, or Forwarded "
+        "(RFC 7239). The others are dropped.",
+    ),
+    Option(
+        "proxy_protocol",
+        kinds.boolean,
+        _LISTENER.proxy_protocol,
+        "Whether every connection begins with a header of the PROXY protocol, version 1 or 2, before any TLS. Who is "
+        "not in trusted_proxies, or sends none within header_timeout, is disconnected.",
     ),
     Option("header_line_max", _LIMIT, _LIMITS.line, "The longest request line; a longer one is answered 414."),
     Option(

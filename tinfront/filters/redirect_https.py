@@ -1,5 +1,7 @@
 """The redirect_https filter: what came without TLS is sent to the same URL with it.
 
+Where a trusted proxy speaks for the client, its word on the scheme counts.
+
 ``/.well-known/acme-challenge/`` is exempt: certificate authorities ask there before there is a certificate.
 """
 

@@ -1,24 +1,26 @@
 """Accepting: from a listening socket to an accepted one in the hands of an opener.
 
 It is done here and not by a loop's server, so that the bounds hold before any TLS, running out of descriptors closes
-nobody, and a client that speaks plain HTTP to a TLS port gets an answer it can read. ``listener`` makes one
-``Acceptor`` per listening socket; ``transport`` and ``bridge`` provide the openers.
+nobody, a proxy can say whom it brings before TLS begins, and a client that speaks plain HTTP to a TLS port gets an
+answer it can read. ``listener`` makes one ``Acceptor`` per listening socket; ``threshold`` looks at what comes first;
+``transport`` and ``bridge`` provide the openers.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from tinfront.config.model import Limits
+from tinfront.front.addresses import Seldom
 from tinfront.front.roll import Arrival, Roll
+from tinfront.front.threshold import FirstByte, FirstLine, PlainText
+from tinfront.http.forwarded import Trust
 from tinfront.interfaces import IConnection
 
 log = Logger(namespace="tinfront.listen")
@@ -30,13 +32,6 @@ PAUSE = 0.5
 """Seconds after which accepting is tried again when descriptors or memory had run out, if nobody closed before."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_HANDSHAKE = b"\x16"  # the record type every TLS client begins with, RFC 8446 section 5.1
-
-_TEXT = b"400 Bad Request: plain HTTP was sent to an HTTPS port. Use https:// in the address.\n"
-PLAIN_TEXT_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(_TEXT), _TEXT)
-)
 
 
 class Opener(Protocol):
@@ -57,6 +52,9 @@ class Entrance:
     :ivar build: makes the connection for an ``Arrival``.
     :ivar descriptors: ``IDescriptors``.
     :ivar call_later: seconds and a callable.
+    :ivar trust: proxies that are believed.
+    :ivar announced: every connection begins with a header of the PROXY protocol.
+    :ivar unannounced: what is said of those that do not.
     """
 
     name: str
@@ -67,6 +65,13 @@ class Entrance:
     call_later: Callable[[float, Callable[[], None]], Any]
     limits: Limits
     secure: bool
+    trust: Trust = field(default_factory=Trust)
+    announced: bool = False
+    unannounced: Seldom = field(
+        default_factory=lambda: Seldom(
+            "{peer} is disconnected for lack of a PROXY header: {why}; {count} since the last such line"
+        )
+    )
 
 
 class Acceptor:
@@ -107,7 +112,9 @@ class Acceptor:
             self.entrance.descriptors.remove_reader(self.socket.fileno())
 
     def _resume(self) -> None:
-        self.entrance.roll.capacity.keep_spares()
+        capacity = self.entrance.roll.capacity
+        capacity.keep_spares()
+        capacity.go_on(self._resume)
         self.start()
 
     def _readable(self) -> None:
@@ -117,8 +124,10 @@ class Acceptor:
         """Accept up to ``BATCH``. Returns whether there may be more now."""
         capacity = self.entrance.roll.capacity
         accept = self.socket.accept
-        for _ in range(BATCH):
+        for turn in range(BATCH):
             if capacity.used >= capacity.limit:
+                if turn:
+                    return True  # somebody has to go only if it is certain that somebody comes
                 self._pause()
                 capacity.wait(self.start, f"the limit of {capacity.limit} connections is reached")
                 return False
@@ -147,11 +156,13 @@ class Acceptor:
         entrance = self.entrance
         entrance.roll.enter()
         sock.setblocking(False)
-        arrival = Arrival(entrance.name, self._peer(address), self.local, entrance.secure)
-        if entrance.secure:
-            FirstByte(self, sock, arrival).look()
+        peer = self._peer(address)
+        arrival = Arrival(entrance.name, peer, self.local, entrance.secure, peer[0] in entrance.trust)
+        if entrance.announced:
+            first_line = FirstLine(self, sock, arrival)
+            first_line.look() if arrival.trusted else first_line.refuse("it is not in trusted_proxies")
         else:
-            self.open(sock, arrival)
+            self.admit(sock, arrival)
 
     def _peer(self, address: Any) -> tuple[str, int]:
         if self._unix:
@@ -161,118 +172,29 @@ class Acceptor:
             host = host[7:]
         return host, port
 
+    def admit(self, sock: socket.socket, arrival: Arrival) -> None:
+        """It is known who comes: close the socket if they are too many, else go on."""
+        if not self.entrance.roll.admit(arrival.peer[0]):
+            sock.close()
+            self.entrance.roll.leave()
+        elif arrival.secure:
+            FirstByte(self, sock, arrival).look()
+        else:
+            self.open(sock, arrival)
+
     def open(self, sock: socket.socket, arrival: Arrival, plain_text: bool = False) -> None:
         """Build the connection and hand the socket over; ``plain_text``: it gets no connection but an answer."""
         entrance = self.entrance
         try:
-            connection = PlainText(entrance.limits.linger_timeout) if plain_text else entrance.build(arrival)
+            connection = PlainText(arrival, entrance.limits.linger_timeout) if plain_text else entrance.build(arrival)
             entrance.opener.open(sock, connection, entrance.roll, arrival.secure and not plain_text)
         except Exception as error:  # noqa: BLE001 - one client's trouble must not stop the accepting
             sock.close()
-            entrance.roll.leave()
+            entrance.roll.leave(arrival)
             if isinstance(error, OSError):
                 log.debug("{peer} has gone: {error}", peer=arrival.peer, error=error)
             else:
                 log.failure("a connection from {peer} could not be opened", peer=arrival.peer)
-
-
-class FirstByte:
-    """A client of a TLS listener, looked at before TLS begins."""
-
-    __slots__ = ("_acceptor", "_arrival", "_socket", "_watched")
-
-    silent = True
-
-    def __init__(self, acceptor: Acceptor, sock: socket.socket, arrival: Arrival) -> None:
-        self._acceptor = acceptor
-        self._socket = sock
-        self._arrival = arrival
-        self._watched = False
-
-    def look(self) -> None:
-        """See whether TLS or plain text comes; wait for it if nothing is there yet."""
-        try:
-            first = self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            self._watch()
-            return
-        except OSError:
-            first = b""
-        self._unwatch()
-        if first:
-            self._acceptor.open(self._socket, self._arrival, plain_text=first != _HANDSHAKE)
-        else:
-            self._give_up("it left without a word")
-
-    def abort(self) -> None:
-        """It has been silent for too long."""
-        self._unwatch()
-        self._give_up("it sent nothing")
-
-    def _give_up(self, why: str) -> None:
-        roll = self._acceptor.entrance.roll
-        self._socket.close()
-        roll.fail(self._arrival.peer, why)
-        roll.leave()
-
-    def _watch(self) -> None:
-        if not self._watched:
-            self._watched = True
-            entrance = self._acceptor.entrance
-            entrance.roll.pending[self] = time.monotonic()
-            entrance.descriptors.add_reader(self._socket.fileno(), self.look)
-
-    def _unwatch(self) -> None:
-        if self._watched:
-            self._watched = False
-            entrance = self._acceptor.entrance
-            del entrance.roll.pending[self]
-            entrance.descriptors.remove_reader(self._socket.fileno())
-
-
-@implementer(IConnection)
-class PlainText:
-    """Tells a client that this port speaks TLS.
-
-    Then it reads on for a while, or the kernel might reset the connection before the client has read that (RFC 9112
-    section 9.6).
-    """
-
-    __slots__ = ("_patience", "_transport", "deadline")
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self.deadline = time.monotonic() + patience
-
-    def connection_made(self, transport: Any) -> None:
-        """See ``IConnection``."""
-        self._transport = transport
-        self.deadline = time.monotonic() + self._patience
-        transport.write(PLAIN_TEXT_ANSWER)
-        transport.write_eof()
-
-    def data_received(self, data: bytes) -> None:
-        """See ``IConnection``."""
-
-    def eof_received(self) -> bool:
-        """See ``IConnection``."""
-        return False
-
-    def pause_writing(self) -> None:
-        """See ``IConnection``."""
-
-    def resume_writing(self) -> None:
-        """See ``IConnection``."""
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """See ``IConnection``."""
-
-    def expire(self, now: float) -> None:
-        """See ``IConnection``."""
-        self._transport.abort()
-
-    def drain(self) -> None:
-        """See ``IConnection``. It is on its way out anyway."""
 
 
 def _local(sock: socket.socket) -> tuple[str, int]:

@@ -11,7 +11,6 @@ and empty), and ``eof_received`` is never called on TLS, which is closed at once
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +60,7 @@ class BridgeLink(Protocol):
     def connectionMade(self) -> None:
         """See ``IProtocol``. On TLS the connection has to wait for the handshake."""
         if self._secure:
-            self._roll.pending[self] = time.monotonic()
+            self._roll.wait(self, self._roll.limits.handshake_timeout)
         else:
             self._begin()
 
@@ -99,7 +98,7 @@ class BridgeLink(Protocol):
         if bridge is None:
             self._roll.pending.pop(self, None)
             self._roll.fail(getattr(self.connection, "peer", "a client"), reason.value)
-            self._roll.leave()
+            self._roll.leave(self.connection)
             return
         # a client that does not answer our goodbye on TLS has not lost anything
         ordinary = bridge.is_closing() or reason.check(ConnectionDone, ConnectionAborted)

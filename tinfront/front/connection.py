@@ -38,6 +38,7 @@ class Arrival(Protocol):
     peer: tuple[str, int]
     local: tuple[str, int]
     secure: bool
+    trusted: bool
 
 
 @implementer(IConnection)
@@ -51,6 +52,7 @@ class Connection:
     :ivar lingering: the answer is out, and what still comes in is dropped.
     :ivar ended: the client sends no more.
     :ivar lost: there is no connection any more.
+    :ivar trusted: the peer is a proxy that is believed, see ``proxies``.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class Connection:
         "secure",
         "terms",
         "transport",
+        "trusted",
         "writable",
         "write",
     )
@@ -84,6 +87,7 @@ class Connection:
         self.peer = arrival.peer
         self.local = arrival.local
         self.secure = arrival.secure
+        self.trusted = arrival.trusted
         self.certificate: object = None
         self.codec: Any = H1Codec(terms.parser, terms.preamble, terms.limits.head)
         self.exchanges: dict[int, Exchange] = {}
@@ -299,6 +303,10 @@ class Connection:
         self.codec.closing = True
         if not self.exchanges and not self.lingering:
             closing.close(self)
+
+    def idle_since(self) -> float:
+        """See ``IConnection``."""
+        return patience.idle_since(self)
 
 
 def _nowhere(_: bytes) -> None:

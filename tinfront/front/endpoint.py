@@ -8,7 +8,7 @@ Made by ``listener``; the links are those of ``bridge``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.endpoints import serverFromString
@@ -24,6 +24,7 @@ from tinfront.front.bridge import BridgeLink, wrap_tls
 from tinfront.front.roll import Arrival, Roll
 from tinfront.front.sockets import CannotListen
 from tinfront.front.tls import Certificates
+from tinfront.http.forwarded import Trust
 from tinfront.interfaces import IConnection
 
 log = Logger(namespace="tinfront.listen")
@@ -94,11 +95,16 @@ class EndpointLink(BridgeLink):
         assert transport is not None
         self._roll.enter()
         self._secure = ISSLTransport.providedBy(transport)
-        arrival = Arrival(factory.name, pair(transport.getPeer()), pair(transport.getHost()), self._secure)
+        peer = pair(transport.getPeer())
+        arrival = Arrival(factory.name, peer, pair(transport.getHost()), self._secure, peer[0] in factory.trust)
+        if not self._roll.admit(peer[0]):
+            transport.abortConnection()  # type: ignore[attr-defined]
+            return
         try:
             self.connection = factory.build(arrival)
         except Exception:  # noqa: BLE001 - logged; one client's trouble must not stop the accepting
             log.failure("a connection from {peer} could not be built", peer=arrival.peer)
+            self.connection = cast("IConnection", arrival)  # for the roll: whoever was admitted must leave
             transport.loseConnection()
             return
         if isinstance(transport, FileDescriptor) and hasattr(transport, "setTcpNoDelay"):
@@ -111,12 +117,16 @@ class EndpointFactory(Factory):
 
     :ivar name: of the listener.
     :ivar build: makes the connection for an ``Arrival``.
+    :ivar trust: proxies that are believed.
     """
 
     noisy = False
 
-    def __init__(self, name: str, build: Callable[[Arrival], IConnection], roll: Roll, reactor: Any) -> None:
+    def __init__(
+        self, name: str, build: Callable[[Arrival], IConnection], roll: Roll, reactor: Any, trust: Trust | None = None
+    ) -> None:
         self.name = name
+        self.trust = trust or Trust()
         self.build = build
         self.roll = roll
         self.reactor = reactor

@@ -32,6 +32,7 @@ from tinfront.front.closing import cut
 from tinfront.front.flow import Flow
 from tinfront.front.outbox import Outbox
 from tinfront.front.spool import Spool
+from tinfront.http.forwarded import FIELDS as PROXY_FIELDS
 from tinfront.http.message import Answer, Body, FileSlice, RequestHead, ResponseHead
 from tinfront.interfaces import IExchange
 from tinfront.routing.table import BoundRoute, SiteTable
@@ -130,14 +131,16 @@ class Exchange:
         """The head is there: find out who answers."""
         head = self.head
         try:
+            if not PROXY_FIELDS.isdisjoint(head.fields):
+                self.connection.terms.proxies.settle(self)
             site = self.connection.terms.table.by_authority[head.authority]
         except ProtocolError as error:
             self.refuse(error.status, error.reason, error.detail)
             return
         if site is None:
-            self.refuse(421 if self.secure else 404, "unknown-host", f"no site for {head.authority!r}")
+            self.refuse(421 if self.connection.secure else 404, "unknown-host", f"no site for {head.authority!r}")
             return
-        if self.secure and site.certificate != self.connection.certificate:
+        if self.connection.secure and site.certificate != self.connection.certificate:
             self.refuse(421, "wrong-certificate", f"{head.authority!r} was asked for under another site's certificate")
             return
         self.site = site

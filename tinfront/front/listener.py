@@ -22,12 +22,14 @@ from twisted.logger import Logger
 from tinfront.config import model
 from tinfront.errors import ConfigError
 from tinfront.front.acceptor import Acceptor, Entrance, Opener
+from tinfront.front.addresses import Addresses
 from tinfront.front.bridge import ReactorDescriptors, ReactorOpener
 from tinfront.front.endpoint import EndpointDoor, EndpointFactory
 from tinfront.front.roll import Arrival, Capacity, Roll
 from tinfront.front.sockets import CannotListen, Door, open_doors
 from tinfront.front.tls import Certificates
 from tinfront.front.transport import LoopOpener
+from tinfront.http.forwarded import Trust
 from tinfront.interfaces import IConnection
 
 __all__ = ["Arrival", "CannotListen", "Capacity", "Ground", "Listener"]
@@ -73,7 +75,9 @@ class Listener(Service):
     ) -> None:
         """:param build_connection: called for each client; on TLS before its handshake, so it should be cheap."""
         self.model = model
-        self.roll = Roll(ground.capacity, model.limits)
+        self._trust = Trust(model.trusted_proxies)
+        bound = model.connections_per_address
+        self.roll = Roll(ground.capacity, model.limits, Addresses(bound, self._trust) if bound else None)
         self._build = build_connection
         self._ground = ground
         self._doors: list[Door] = []
@@ -124,7 +128,7 @@ class Listener(Service):
                 if address not in present:
                     self._doors += open_doors(address, self.model.backlog, self._ground.keeper)
             if self.model.endpoint:
-                factory = EndpointFactory(self.model.name, self._build, self.roll, self._ground.reactor)
+                factory = EndpointFactory(self.model.name, self._build, self.roll, self._ground.reactor, self._trust)
                 self._endpoint = EndpointDoor(self.model, factory, self._certificates())
         except BaseException:
             self._close_doors()
@@ -145,6 +149,8 @@ class Listener(Service):
             ground.reactor.callLater,
             self.model.limits,
             self.model.tls,
+            self._trust,
+            self.model.proxy_protocol,
         )
         self._acceptors = [Acceptor(door.socket, entrance) for door in self._doors]
         for acceptor in self._acceptors:

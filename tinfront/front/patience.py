@@ -7,6 +7,7 @@ nothing to account for as they pass.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from tinfront.errors import ProtocolError
@@ -60,6 +61,21 @@ def head_begun(connection: Connection) -> None:
     if patience.head <= connection.count:
         patience.head = connection.count + 1
         connection.deadline = connection.terms.clock() + connection.terms.limits.head_timeout
+
+
+def idle_since(connection: Connection) -> float:
+    """See ``IConnection``. A client that has never asked for anything is idle like one between two requests."""
+    if (
+        connection.exchanges
+        or connection.lingering
+        or connection.codec.held
+        or connection.deadline == WATCHED
+        or connection.transport is None
+        or connection.transport.is_closing()
+    ):
+        return math.inf
+    limits = connection.terms.limits
+    return connection.deadline - (limits.keepalive_timeout if connection.count else limits.head_timeout)
 
 
 def expire(connection: Connection, now: float) -> None:

@@ -1,8 +1,8 @@
 """Who is connected: one ``Roll`` per listener, one ``Capacity`` for all of them.
 
-A socket is counted from accept to close. It is *pending* while its TLS handshake runs (or has not even begun), then its
-connection stands in ``connections``. ``acceptor`` enters sockets, the links of ``transport`` and ``bridge`` report what
-becomes of them, ``listener`` sweeps, drains and reads the counts.
+A socket is counted from accept to close. It is *pending* while its TLS handshake runs (or has not even begun, or its
+proxy has yet to say whom it brings), then its connection stands in ``connections``. ``acceptor`` enters sockets, the
+links of ``transport`` and ``bridge`` report what becomes of them, ``listener`` sweeps, drains and reads the counts.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from tinfront.config.model import Limits
+from tinfront.front.addresses import Addresses
+from tinfront.front.idlest import Idlest
 from tinfront.interfaces import IConnection
 
 log = Logger(namespace="tinfront.listen")
 
-SHED = 32
-"""Connections that are asked to go when there is no room for new ones, as many as nginx takes."""
-
-_SHED_EVERY = 0.1
 _WARN_EVERY = 60.0
 _SPARES = 8
 
@@ -36,15 +33,19 @@ class Arrival:
     :ivar peer: (address, port); ``("", 0)`` for unix sockets.
     :ivar local: (host, port) of the listening side; for unix sockets (path, 0).
     :ivar secure: TLS is spoken, be it ours or that of a Twisted endpoint.
+    :ivar trusted: it is a proxy whose word on its clients is taken.
     """
 
-    __slots__ = ("listener", "local", "peer", "secure")
+    __slots__ = ("listener", "local", "peer", "secure", "trusted")
 
-    def __init__(self, listener: str, peer: tuple[str, int], local: tuple[str, int], secure: bool) -> None:
+    def __init__(
+        self, listener: str, peer: tuple[str, int], local: tuple[str, int], secure: bool, trusted: bool = False
+    ) -> None:
         self.listener = listener
         self.peer = peer
         self.local = local
         self.secure = secure
+        self.trusted = trusted
 
 
 class Abortable(Protocol):
@@ -65,23 +66,27 @@ class Link(Abortable, Protocol):
 
 
 class Capacity:
-    """How many sockets all listeners together may have open. At the bound accepting pauses: clients wait in the kernel.
+    """How many sockets all listeners together may have open.
+
+    At the bound the idlest connections are closed. While none is idle accepting pauses: clients wait in the kernel.
 
     :ivar limit: ``connections_max``, but never more than the descriptor limit allows with a quarter kept for files.
     :ivar used: sockets open now.
     :ivar rolls: of the listeners that share it.
+    :ivar pauses: how often accepting has paused because nobody was idle.
     """
 
-    __slots__ = ("_shed", "_spares", "_waiting", "_warned", "limit", "rolls", "used")
+    __slots__ = ("_idlest", "_spares", "_waiting", "_warned", "limit", "pauses", "rolls", "used")
 
     def __init__(self, connections_max: int = 0) -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
         self.limit = min(connections_max or bound, bound)
-        self.used = 0
+        self.used = self.pauses = 0
         self.rolls: list[Roll] = []
         self._waiting: dict[Callable[[], None], None] = {}
-        self._warned = self._shed = -_WARN_EVERY
+        self._idlest = Idlest(self.rolls)
+        self._warned = -_WARN_EVERY
         self._spares: list[Any] = []
         self.keep_spares()
         if connections_max > bound:
@@ -106,18 +111,29 @@ class Capacity:
             self._spares.pop().close()
 
     def wait(self, resume: Callable[[], None], why: str) -> None:
-        """There is no room: call ``resume`` when a socket has been closed, and ask idle clients to go.
+        """There is no room: call ``resume`` when a socket has been closed, and make room.
 
         :param why: is logged, once a minute at most.
         """
         self._waiting[resume] = None
         now = time.monotonic()
+        room = self._idlest.close_some(self.used, now)
+        self.pauses += not room
         if now - self._warned >= _WARN_EVERY:
             self._warned = now
-            log.warn("not accepting for now: {why}; {used} connections are open", why=why, used=self.used)
-        if self.rolls and now - self._shed >= _SHED_EVERY:
-            self._shed = now
-            max(self.rolls, key=lambda roll: len(roll.connections)).shed()
+            action = "the idlest connections are closed" if room else "not accepting for now"
+            log.warn("{action}: {why}; {used} connections are open", action=action, why=why, used=self.used)
+
+    def go_on(self, resume: Callable[[], None]) -> None:
+        """Who has waited tries again without being told to."""
+        self._waiting.pop(resume, None)
+
+    def make_room(self, now: float) -> None:
+        """Look again for idle connections if somebody waits for their room; called by every sweep."""
+        if self._waiting:
+            self._idlest.close_some(self.used, now)
+        else:
+            self._idlest.forget()
 
     def take(self) -> None:
         """A socket has been accepted."""
@@ -136,37 +152,46 @@ class Roll:
     """The clients of one listener.
 
     :ivar connections: the live ones, oldest first; each with its link.
-    :ivar pending: sockets before the end of their handshake, with the monotonic second they began to wait.
+    :ivar pending: sockets before the end of their handshake, with the monotonic second until which they may wait.
     :ivar parting: TLS links that were told to close, with the bytes still buffered and since when there have been as
         many. The shutdown of TLS waits for the client, so someone has to end the waiting.
     :ivar limits: of the listener.
     :ivar closing: no more are accepted, except those that the kernel has queued.
     :ivar accepted: sockets accepted so far, ``refused``: closed at the bound unserved (endpoints of Twisted only; ours
-        leave them in the kernel), ``handshake_failed``: never became connections, ``current``: open now.
+        leave them in the kernel), ``handshake_failed``: never became connections, ``current``: open now;
+        ``over_address``: closed because their address had enough, ``unannounced``: closed for lack of a PROXY header
+        that may be believed, ``closed_idle``: closed to make room.
+    :ivar addresses: counts the connections of each client address; None: they are not bounded.
     """
 
     __slots__ = (
         "_empty",
         "_late",
         "accepted",
+        "addresses",
         "capacity",
+        "closed_idle",
         "closing",
         "connections",
         "current",
         "handshake_failed",
         "limits",
+        "over_address",
         "parting",
         "pending",
         "refused",
+        "unannounced",
     )
 
-    def __init__(self, capacity: Capacity, limits: Limits) -> None:
+    def __init__(self, capacity: Capacity, limits: Limits, addresses: Addresses | None = None) -> None:
         self.capacity = capacity
         self.limits = limits
         self.connections: dict[IConnection, Link] = {}
         self.pending: dict[Abortable, float] = {}
         self.parting: dict[Link, tuple[int, float]] = {}
+        self.addresses = addresses
         self.accepted = self.refused = self.handshake_failed = self.current = 0
+        self.over_address = self.unannounced = self.closed_idle = 0
         self.closing = False
         self._late: list[IConnection] = []
         self._empty: list[Deferred[None]] = []
@@ -178,8 +203,20 @@ class Roll:
         self.current += 1
         self.capacity.take()
 
-    def leave(self) -> None:
-        """A socket has been closed."""
+    def admit(self, address: str) -> bool:
+        """Whether one more client may come from there. If so, ``leave`` must be told whose socket it was."""
+        if self.addresses is None or self.addresses.enter(address):
+            return True
+        self.over_address += 1
+        return False
+
+    def leave(self, client: Any = None) -> None:
+        """A socket has been closed.
+
+        :param client: a connection or arrival, whose ``peer`` was admitted.
+        """
+        if client is not None and self.addresses is not None:
+            self.addresses.leave(client.peer[0])
         self.current -= 1
         self.capacity.give_back()
         if not self.current:
@@ -192,6 +229,10 @@ class Roll:
         self.handshake_failed += 1
         log.debug("handshake with {peer} failed: {error}", peer=peer, error=error)
 
+    def wait(self, socket: Abortable, patience: float) -> None:
+        """A socket is not yet a connection, and is aborted unless it leaves ``pending`` within so many seconds."""
+        self.pending[socket] = time.monotonic() + patience
+
     def made(self, link: Link) -> None:
         """A connection begins. The last ones, taken from the kernel's queue, have until the next sweep to ask."""
         self.connections[link.connection] = link
@@ -202,7 +243,7 @@ class Roll:
         """A connection has ended."""
         self.connections.pop(link.connection, None)
         self.parting.pop(link, None)
-        self.leave()
+        self.leave(link.connection)
 
     def part(self, link: Link) -> None:
         """A TLS link closes as soon as its client has taken what is buffered and has said goodbye."""
@@ -213,8 +254,8 @@ class Roll:
         for connection in tuple(self.connections):
             if connection.deadline < now:
                 self._guard(connection, connection.expire, now)
-        for socket, since in tuple(self.pending.items()):
-            if now - since >= self.limits.handshake_timeout:
+        for socket, until in tuple(self.pending.items()):
+            if now >= until:
                 socket.abort()
         for link, (size, since) in tuple(self.parting.items()):
             left = link.buffered()
@@ -226,6 +267,7 @@ class Roll:
         for connection in late:
             if connection in self.connections:
                 self._guard(connection, connection.drain)
+        self.capacity.make_room(now)
 
     def _guard(self, connection: IConnection, act: Callable[..., object], *args: object) -> None:
         """One broken connection must not keep the sweep from the others."""
@@ -236,12 +278,11 @@ class Roll:
             if link := self.connections.get(connection):
                 link.abort()
 
-    def shed(self) -> None:
-        """Ask the oldest connections to go: idle ones do at once, others after their current answer."""
-        untold = (link for link in self.connections.values() if not link.told)
-        for link in tuple(islice(untold, SHED)):
-            link.told = True
-            self._guard(link.connection, link.connection.drain)
+    def shed(self, link: Link) -> None:
+        """Ask an idle client to go, so that another can come."""
+        link.told = True
+        self.closed_idle += 1
+        self._guard(link.connection, link.connection.drain)
 
     def drain(self) -> None:
         """Ask all to go, but see ``made``. Who has not even sent a first byte is closed; handshakes may finish."""

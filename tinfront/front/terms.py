@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from tinfront.config.model import Limits
 from tinfront.front.pages import Pages
+from tinfront.front.proxies import NOBODY, Proxies
 from tinfront.front.spool import Budget
 from tinfront.routing.table import Table
 from tinfront.wire.codec import Preamble
@@ -33,6 +34,7 @@ class Terms:
     :ivar call_soon: runs a callable in a later turn of the loop.
     :ivar codec_for: an ``ICodec`` for a transport by what its handshake agreed on, or None for HTTP/1.
     :ivar certificate_of: the certificate a transport's handshake used, or None; comparable with that of a site.
+    :ivar proxies: whose word on their clients is taken.
     :ivar observers: ``on_finish`` methods for exchanges that found no route.
     """
 
@@ -48,6 +50,7 @@ class Terms:
     call_soon: Callable[[Callable[[], Any]], Any]
     codec_for: Callable[[Any], Any] | None = None
     certificate_of: Callable[[Any], object] = lambda _: None
+    proxies: Proxies = NOBODY
     observers: tuple[Callable[[Any], None], ...] = ()
     clock: Callable[[], float] = time.monotonic
     log: Logger = field(default_factory=lambda: Logger(namespace="tinfront"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -230,7 +229,7 @@ class LoopOpener:
                 "ssl_handshake_timeout": self._limits.handshake_timeout,
                 "ssl_shutdown_timeout": _UNTIL_SWEPT,
             }
-            roll.pending[link] = time.monotonic()
+            roll.wait(link, self._limits.handshake_timeout)
         protocol: Any = link  # any object with the callbacks will do
         opening = self._loop.connect_accepted_socket(lambda: protocol, sock, **settings)
         link.task = task = self._loop.create_task(opening)
@@ -245,6 +244,6 @@ class LoopOpener:
             roll.pending.pop(link, None)
             roll.fail(getattr(link.connection, "peer", "a client"), error or "it was cut short")
             sock.close()
-            roll.leave()
+            roll.leave(link.connection)
         elif error is not None and not isinstance(error, OSError):
             log.error("a transport failed after it was opened: {error!r}", error=error)

@@ -53,6 +53,7 @@ def base_environ(version: str, multithread: bool, multiprocess: bool, errors: An
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": file_wrapper,
+        "HTTP_X_FORWARDED_PROTO": "http",
     }
 
 
@@ -60,6 +61,9 @@ def make_environ(
     base: dict[str, Any], fixed: Sequence[str], names: Iterable[str], values: Iterable[str], secure: bool
 ) -> dict[str, Any]:
     """The environ of one request, without its body.
+
+    What a client says of X-Forwarded-For, -Proto and -Host never gets here. They are made anew, of what is known, for
+    applications that were written to stand behind a proxy.
 
     :param fixed: method, script name, path, query, target, version, authority, peer address and port, local name and
         port, request id.
@@ -85,8 +89,13 @@ def make_environ(
     environ["PATH_INFO"] = path[len(script) :] if script else path
     environ["REQUEST_URI"] = environ["RAW_URI"] = target
     environ["SERVER_NAME"] = _hosts[authority] or name
+    if environ["REMOTE_ADDR"]:
+        environ["HTTP_X_FORWARDED_FOR"] = environ["REMOTE_ADDR"]
+    if authority:
+        environ.setdefault("HTTP_X_FORWARDED_HOST", authority)  # unless a trusted proxy knows better
     if secure:
         environ["wsgi.url_scheme"] = "https"
+        environ["HTTP_X_FORWARDED_PROTO"] = "https"
         environ["HTTPS"] = "on"
     return environ
 
