@@ -70,7 +70,7 @@ class TestMessages:
 
     def test_other_protocols(self) -> None:
         assert refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") == (400, "tls-on-plain-port")
-        assert refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == (505, "bad-version")
+        assert refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == (505, "http2-on-plain-port")
         assert refused(b"SSH-2.0-OpenSSH_9.9\r\n\r\n") == (400, "bad-request-line")
         assert refused(b"*1\r\n$4\r\nPING\r\n") == (400, "bad-request-line")
         assert refused(b"\0" * 100) == (400, "bad-request-line")

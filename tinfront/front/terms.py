@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from tinfront.config.model import Limits
 from tinfront.front.pages import Pages
+from tinfront.front.report import Report
 from tinfront.front.spool import Budget
 from tinfront.routing.table import Table
 from tinfront.wire.codec import Preamble
@@ -34,6 +35,7 @@ class Terms:
     :ivar codec_for: an ``ICodec`` for a transport by what its handshake agreed on, or None for HTTP/1.
     :ivar certificate_of: the certificate a transport's handshake used, or None; comparable with that of a site.
     :ivar observers: ``on_finish`` methods for exchanges that found no route.
+    :ivar report: says in the error log why an exchange was refused or cut; its ``tick`` comes once a second.
     """
 
     table: Table
@@ -51,3 +53,4 @@ class Terms:
     observers: tuple[Callable[[Any], None], ...] = ()
     clock: Callable[[], float] = time.monotonic
     log: Logger = field(default_factory=lambda: Logger(namespace="tinfront"))
+    report: Report = field(default_factory=lambda: Report(Logger(namespace="tinfront")))
