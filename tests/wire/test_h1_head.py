@@ -74,7 +74,8 @@ def test_the_preface_of_http_2_has_an_answer_of_its_own() -> None:
     ("data", "shown"),
     [
         (b"GET /a HTTP/1.1\r\nX", ("GET", "/a", "HTTP/1.1")),
-        (b"get /a b HTTP/2\n", ("get", "/a b", "HTTP/2")),
+        (b"Get /a b HTTP/2\n", ("Get", "/a b", "HTTP/2")),
+        (b"get / HTTP/1.1\r\n", ("-", "-", "-")),  # its first byte is refused, whatever follows
         (b"GET /\xe9\x00\r HTTP/1.1\n", ("GET", "/\xe9\x00\r", "HTTP/1.1")),
         (b"GET /\r\n", ("GET", "/", "-")),
         (b"GET /a HTTP/1.1\x00\r\n", ("GET", "/a HTTP/1.1\x00", "-")),

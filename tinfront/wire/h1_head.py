@@ -19,7 +19,7 @@ from tinfront.http.target import needs_care, parse
 _request_line = re.compile(r"(?!TRACE |CONNECT )([A-Z][A-Z0-9_-]{0,31}+) ([!-\"$-~]++) (HTTP/1\.[01])").fullmatch
 _field_line = re.compile(rf"({TOKEN}++):[ \t]*+({VALUE}*+)").fullmatch
 _other_version = re.compile(r"\S+ \S+ HTTP/\d(?:\.\d)?").fullmatch
-_shown_method = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}").fullmatch
+_shown_method = re.compile(r"[A-Z][A-Za-z0-9_-]{0,31}").fullmatch
 _shown_version = re.compile(r"HTTP/\d(?:\.\d)?").fullmatch
 _SHOWN_MAX = 512
 
