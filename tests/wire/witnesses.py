@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import h11
@@ -22,7 +23,19 @@ class Read(NamedTuple):
 
     method: str
     target: str
+    fields: dict[str, str]
     body: bytes
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The fields of a witness as we hand them on: repeated ones joined, and without those that we drop."""
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        if "_" in key or key == "proxy":
+            continue
+        fields[key] = value if key not in fields else fields[key] + ("; " if key == "cookie" else ", ") + value
+    return fields
 
 
 class Reading(NamedTuple):
@@ -51,7 +64,7 @@ def ours(data: bytes) -> Reading:
             else:
                 assert event is END
             assert head is not None
-            found.append(Read(head.method, head.target, body))
+            found.append(Read(head.method, head.target, head.fields, body))
             if codec.closing:
                 return Reading(found, "closed")
             codec._awaiting = False
@@ -75,7 +88,8 @@ def h11s(data: bytes) -> Reading:
             elif isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                found.append(Read(request.method.decode(), request.target.decode(), body))
+                fields = joined((name.decode(), value.decode("latin-1")) for name, value in request.headers)
+                found.append(Read(request.method.decode(), request.target.decode(), fields, body))
                 if connection.their_state is not h11.DONE:
                     return Reading(found, "closed")
                 connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
@@ -92,19 +106,25 @@ def llhttps(data: bytes) -> Reading:
         keep = True
 
         def on_message_begin(self) -> None:
-            self.target, self.body = b"", b""
+            self.target, self.body, self.pairs, self.body_begun = b"", b"", [], False
 
         def on_url(self, url: bytes) -> None:
             self.target += url
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if not self.body_begun:  # it is no trailer
+                self.pairs.append((name.decode("latin-1"), (value or b"").decode("latin-1").rstrip(" \t")))
+
         def on_headers_complete(self) -> None:
+            self.body_begun = True
             self.keep = parser.should_keep_alive()
 
         def on_body(self, body: bytes) -> None:
             self.body += body
 
         def on_message_complete(self) -> None:
-            found.append(Read(parser.get_method().decode(), self.target.decode("latin-1"), self.body))
+            method, target = parser.get_method().decode(), self.target.decode("latin-1")
+            found.append(Read(method, target, joined(self.pairs), self.body))
 
     witness = Witness()
     parser = httptools.HttpRequestParser(witness)
@@ -129,7 +149,7 @@ def gunicorns(data: bytes) -> Reading:
             lengths = [int(value) for name, value in request.headers if name == "CONTENT-LENGTH"]
             if lengths and len(body) < lengths[0]:
                 return Reading(found, "more")
-            found.append(Read(request.method, request.uri, body))
+            found.append(Read(request.method, request.uri, joined(request.headers), body))
     except NoMoreData:
         return Reading(found, "more")
     except ChunkMissingTerminator as error:
