@@ -26,9 +26,12 @@ _OK = ResponseHead(200, [], 0)
 
 
 def head(data: bytes) -> None:
-    """Requests are understood alike in any split, and no head says more than it may."""
-    whole = _story([data])
-    assert whole == _story(_split(data)), "packets must mean nothing"
+    """Requests are understood alike in any split and at any time, and no head says more than it may."""
+    parser = HeadParser(LIMITS)
+    whole = _story([data], parser)
+    for _ in range(2):
+        assert whole == _story([data], parser), "what is remembered must mean nothing"
+    assert whole == _story(_split(data), _Forgetful(LIMITS)), "packets must mean nothing"
     for event in whole:
         if isinstance(event, RequestHead):
             _check_head(event)
@@ -55,9 +58,21 @@ def _check_head(head: RequestHead) -> None:
         assert error.reason == "bad-host"
 
 
-def _story(packets: Iterable[bytes]) -> list[Any]:
+class _Forgetful(HeadParser):
+    """A parser that sees each head for the first time."""
+
+    __slots__ = ()
+
+    def parse(self, data: bytes | bytearray) -> RequestHead:
+        """See ``HeadParser``."""
+        self._memo.clear()
+        self._blocks.clear()
+        return super().parse(data)
+
+
+def _story(packets: Iterable[bytes], parser: HeadParser) -> list[Any]:
     """All that a codec understands of some packets, each request being answered when it is complete."""
-    codec = H1Codec(HeadParser(LIMITS), Preamble(None, "now"), LIMITS.head)
+    codec = H1Codec(parser, Preamble(None, "now"), LIMITS.head)
     story: list[Any] = []
     for packet in packets:
         events: Any = codec.receive(packet)

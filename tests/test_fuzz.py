@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from fuzz.__main__ import NAMES, main
 from fuzz.targets import TARGETS
+from tests.wire.test_differences import streams
 
 ROOT = Path(__file__).parent.parent
 INPUTS = sorted((ROOT / "fuzz" / "corpus").glob("*/*"))
@@ -16,6 +18,11 @@ def test_the_corpus(path):
     data = path.read_bytes()
     assert len(data) <= 4096
     TARGETS[path.parent.name](data)
+
+
+@given(streams())
+def test_damaged_streams_hold_what_the_target_asks_for(stream):
+    TARGETS["head"](stream)
 
 
 def test_each_target_has_something_to_begin_with():

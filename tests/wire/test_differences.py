@@ -22,6 +22,7 @@ _HOST = b"Host: demo.test\r\n"
 SEEDS = (
     b"GET / HTTP/1.1\r\n" + _HOST + b"\r\n",
     b"GET /a/b?c=d HTTP/1.1\r\n" + _HOST + b"Accept: a, b\r\nCookie: x=y\r\nX-Empty:\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + _HOST + b"Accept: a\r\nReferer: /\r\nCookie: x=y\r\n\r\n",
     b"HEAD //x HTTP/1.1\r\n" + _HOST + b"\r\n",
     b"OPTIONS * HTTP/1.1\r\n" + _HOST + b"\r\n",
     b"GET http://demo.test/a HTTP/1.1\r\n" + _HOST + b"\r\n",
@@ -57,6 +58,9 @@ WORDS = (
     b"Host: other.test\r\n",
     b"Connection: close\r\n",
     b"Expect: 100-continue\r\n",
+    b"Cookie: b=c\r\n",
+    b"Referer: /\r\n",
+    b"\r\nCookie: ",
     b"identity",
     b"99999999999999999999",
     b"FFFFFFFFFFFFFFFFF",
@@ -141,8 +145,8 @@ def test_a_difference_is_seen() -> None:
     def blind(data: bytes) -> Reading:
         return Reading([], "more")
 
-    assert "reads" in difference(SEEDS[7] + SEEDS[0], lenient)
-    assert "sees 0 requests, we 2" in difference(SEEDS[7] + SEEDS[0], blind)
+    assert "reads" in difference(SEEDS[8] + SEEDS[0], lenient)
+    assert "sees 0 requests, we 2" in difference(SEEDS[8] + SEEDS[0], blind)
 
 
 @pytest.mark.parametrize("data", SEEDS)

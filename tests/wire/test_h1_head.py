@@ -304,3 +304,10 @@ def test_a_remembered_line_is_as_strict_as_the_first() -> None:
             parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nHost: a")
         with pytest.raises(ProtocolError, match="malformed"):
             parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nAccept : a")
+
+
+def test_an_empty_host_is_not_remembered_as_a_good_one() -> None:
+    parser = HeadParser(HeadLimits())
+    for _ in range(4):
+        with pytest.raises(ProtocolError, match="empty"):
+            parser.parse(b"GET / HTTP/1.1\r\nHost:\r\nAccept: a")

@@ -37,37 +37,40 @@ def escaped(text: str) -> str:
 
 
 class Moments:
-    """Monotonic seconds to wall-clock texts, one made per second."""
+    """Monotonic seconds to wall-clock texts, one made per second.
+
+    :ivar first: monotonic seconds from which on, and ``last``: before which ``second`` is right.
+    :ivar second: what ``clf`` gives for that second.
+    """
 
     def __init__(self) -> None:
         self._offset = 0.0
-        self._second = -1
-        self._clf = ""
         self._iso = ""
+        self.first = self.last = 0.0
+        self.second = ""
 
     def set(self, wall: float, monotonic: float) -> None:
         """How the two clocks stand to each other now."""
         self._offset = wall - monotonic
+        self.first = self.last = 0.0
 
-    def _at(self, moment: float) -> float:
-        wall = moment + self._offset
-        second = int(wall)
-        if second != self._second:
-            self._second = second
-            local = time.localtime(second)
-            self._clf = time.strftime("%d/%b/%Y:%H:%M:%S %z", local)
+    def _at(self, moment: float) -> None:
+        if not self.first <= moment < self.last:
+            second = int(moment + self._offset)
+            self.first = second - self._offset
+            self.last = self.first + 1.0
+            self.second = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
             self._iso = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return wall
 
     def clf(self, moment: float) -> str:
         """As ``22/Nov/2026:14:28:03 +0000``."""
         self._at(moment)
-        return self._clf
+        return self.second
 
     def iso(self, moment: float) -> str:
         """As ``2026-11-22T14:28:03.250Z`` (RFC 3339)."""
-        wall = self._at(moment)
-        return f"{self._iso}.{int(wall % 1 * 1000):03d}Z"
+        self._at(moment)
+        return f"{self._iso}.{min(999, int((moment - self.first) * 1000)):03d}Z"
 
 
 def combined(exchange: Any, moments: Moments) -> str:
@@ -75,10 +78,13 @@ def combined(exchange: Any, moments: Moments) -> str:
     head = exchange.head
     get = head.fields.get
     target, referer, agent = head.target, get("referer", "-"), get("user-agent", "-")
-    if _unsafe(target + referer + agent):  # one look at all three: hardly ever is there anything
+    told = target + referer + agent
+    if not told.isascii() or '"' in told or "\\" in told or "\t" in told:  # no codec lets another control through
         target, referer, agent = escaped(target), escaped(referer), escaped(agent)
+    ended = exchange.ended
+    second = moments.second if moments.first <= ended < moments.last else moments.clf(ended)
     return (
-        f'{exchange.peer[0] or "unix:"} - - [{moments.clf(exchange.ended)}] "{head.method} {target} {head.version}" '
+        f'{exchange.peer[0] or "unix:"} - - [{second}] "{head.method} {target} {head.version}" '
         f'{exchange.status} {exchange.sent} "{referer}" "{agent}"\n'
     )
 

@@ -58,6 +58,25 @@ def fit(method: str, head: ResponseHead, body: bytes) -> tuple[ResponseHead, byt
     return head, b"" if without else body
 
 
+def send_file(exchange: Exchange, head: ResponseHead, piece: FileSlice) -> bytes | None:
+    """Send a file with its head past the transport, as far as the kernel takes it; most leave in this one go.
+
+    :returns: what is left of the head (then ``exchange.sent`` is 0); None if there is no way past.
+    """
+    connection = exchange.connection
+    bypass = connection.bypass()
+    if bypass is None or not head.length or head.length != piece.length or bodiless(exchange.head.method, head.status):
+        return None
+    codec = connection.codec
+    data: bytes = codec.send_head(exchange.stream_id, head, False)
+    exchange.status = head.status
+    if codec.raw_bodies:
+        data, exchange.sent = bypass.send_at_once(data, piece)
+        if exchange.sent == piece.length:
+            codec.send_body(exchange.stream_id, b"", True)
+    return data
+
+
 def discard(body: Body) -> None:
     """Nobody will send this body: whoever makes it may stop."""
     if not isinstance(body, (bytes, FileSlice, list)):

@@ -19,17 +19,19 @@ SEND_FILE_MAX = 1024 * 1024
 class Bypass:
     """Use it only while nothing is left in the transport's buffer, or the order of bytes is lost."""
 
-    __slots__ = ("_descriptors", "_socket")
+    __slots__ = ("_descriptors", "_fd", "_send", "_socket")
 
     def __init__(self, fileno: int, descriptors: Any) -> None:
         """:param fileno: of the transport's socket; :param descriptors: ``IDescriptors``."""
         self._socket = socket.socket(fileno=os.dup(fileno))
+        self._send = self._socket.send
+        self._fd = self._socket.fileno()
         self._descriptors = descriptors
 
     def write_ahead(self, data: bytes) -> bytes:
         """Send what is to travel in one packet with the file behind it. Returns what the kernel did not take."""
         try:
-            return data[self._socket.send(data, socket.MSG_MORE) :]
+            return data[self._send(data, socket.MSG_MORE) :]
         except OSError:
             return data  # the transport will find out what is wrong, if anything is
 
@@ -39,9 +41,7 @@ class Bypass:
         if rest:
             return rest, 0
         try:
-            return b"", os.sendfile(
-                self._socket.fileno(), piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX)
-            )
+            return b"", os.sendfile(self._fd, piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
         except OSError:
             return b"", 0  # who sends the rest finds out why
 
@@ -52,16 +52,17 @@ class Bypass:
         :raises OSError: the connection is broken, or the file cannot be read.
         """
         try:
-            return os.sendfile(self._socket.fileno(), piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
+            return os.sendfile(self._fd, piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
         except BlockingIOError:
-            self._descriptors.add_writer(self._socket.fileno(), self._writable, again)
+            self._descriptors.add_writer(self._fd, self._writable, again)
             return -1
 
     def _writable(self, again: Callable[[], None]) -> None:
-        self._descriptors.remove_writer(self._socket.fileno())
+        self._descriptors.remove_writer(self._fd)
         again()
 
     def close(self) -> None:
         """To be called before the transport closes, or the kernel would keep the connection open for our descriptor."""
-        self._descriptors.remove_writer(self._socket.fileno())
+        self._descriptors.remove_writer(self._fd)
+        self._fd = -1  # its number may soon be another's
         self._socket.close()

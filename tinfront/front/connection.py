@@ -236,7 +236,9 @@ class Connection:
                 closing.close(self)
             return
         self.deadline = exchange.ended + self.terms.limits.keepalive_timeout
-        if not self._receiving:
+        if not self._receiving and (
+            self.codec.held or self.exchanges or self.ended or self._reading_held or not self.writable
+        ):
             self._advance()
 
     def _advance(self) -> None:

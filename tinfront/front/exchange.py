@@ -27,12 +27,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front.answer import discard, filtered, fit
+from tinfront.front.answer import discard, filtered, fit, send_file
 from tinfront.front.closing import cut
 from tinfront.front.flow import Flow
 from tinfront.front.outbox import Outbox
 from tinfront.front.spool import Spool
-from tinfront.http.message import Answer, Body, RequestHead, ResponseHead
+from tinfront.http.message import Answer, Body, FileSlice, RequestHead, ResponseHead
 from tinfront.interfaces import IExchange
 from tinfront.routing.table import BoundRoute, SiteTable
 
@@ -226,10 +226,7 @@ class Exchange:
                 connection.reply(connection.codec.consumed(self.stream_id, len(data)))
 
     def _wait(self, data: bytes | None) -> None:
-        """Keep what was already on its way, and let no more come. None stands for the end.
-
-        Where streams have windows, nothing need be done: nothing is ``consumed``.
-        """
+        """Keep what was already on its way (None: the end), and let no more come; windows do that by themselves."""
         if self._early is None:
             self._early = []
             if not self.connection.codec.multiplexed:
@@ -281,9 +278,11 @@ class Exchange:
                 self.state = DONE
                 connection.write(data)
             else:
-                self._outbox = outbox = Outbox(self, transforms)
-                outbox.open(head, body)
-                return
+                begun = send_file(self, head, body) if type(body) is FileSlice and not transforms else None
+                if begun is None or self.sent != head.length:
+                    self._outbox = outbox = Outbox(self, transforms)
+                    outbox.open(head, body, begun)
+                    return
         except Exception:  # noqa: BLE001 - a plugin's error, or a head that cannot be sent
             if not self.status:
                 discard(body)

@@ -72,36 +72,27 @@ class Outbox:
 
     # --- for the exchange
 
-    def open(self, head: ResponseHead, body: Body) -> None:
-        """Send the head, then whatever there is of the body."""
+    def open(self, head: ResponseHead, body: Body, begun: bytes | None = None) -> None:
+        """Send the head, then whatever there is of the body.
+
+        :param begun: what has not left yet of a head whose file has begun to leave (``answer.send_file``).
+        """
         exchange, connection = self._exchange, self._connection
         producer = None if isinstance(body, (bytes, FileSlice, list)) else body
         if producer is None and head.length is None and not self._transforms:
             head = head.copy()
             head.length = _length(body)
-        ended = bodiless(exchange.head.method, head.status)
-        data = connection.codec.send_head(exchange.stream_id, head, ended)
-        exchange.status = head.status
-        if ended:
+        self._left = head.length
+        if begun is not None:
+            assert isinstance(body, FileSlice)
+            assert self._left is not None
+            self._prefix = begun
+            self._left -= exchange.sent
+            body = FileSlice(body.file, body.offset + exchange.sent, body.length - exchange.sent)
+        elif self._send_head(head):
             if producer is not None:
                 producer.stop()
-            connection.write(data)
-            if not exchange.finished:
-                exchange.finish()
             return
-        self._left = head.length
-        self._prefix = data
-        if type(body) is FileSlice and body.length and not self._transforms and connection.codec.raw_bodies:
-            bypass = connection.bypass()
-            if bypass is not None:  # most files leave in one go
-                self._prefix, sent = bypass.send_at_once(data, body)
-                exchange.sent = sent
-                if sent == body.length == self._left:
-                    connection.codec.send_body(exchange.stream_id, b"", True)
-                    exchange.finish()
-                    return
-                body = FileSlice(body.file, body.offset + sent, body.length - sent)
-                self._left = None if self._left is None else self._left - sent
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
             self._complete = True
@@ -112,6 +103,20 @@ class Outbox:
             self._producer = producer
             producer.start(self)
             self._flush()
+
+    def _send_head(self, head: ResponseHead) -> bool:
+        """Returns whether that is all, as nothing else may follow."""
+        exchange, connection = self._exchange, self._connection
+        ended = bodiless(exchange.head.method, head.status)
+        data = connection.codec.send_head(exchange.stream_id, head, ended)
+        exchange.status = head.status
+        if not ended:
+            self._prefix = data
+            return False
+        connection.write(data)
+        if not exchange.finished:
+            exchange.finish()
+        return True
 
     def stop(self) -> None:
         """The response ends here, complete or not."""
@@ -207,7 +212,7 @@ class Outbox:
             elif not queue:
                 break
             elif turn <= 0:
-                connection.terms.call_soon(self._again)
+                connection.terms.call_soon(self.drain)
                 return
             elif isinstance(piece := queue[0], FileSlice):
                 taken = self._send_file(piece)
@@ -221,10 +226,6 @@ class Outbox:
                 self._send(bytes(piece))
         if not self.waiting:
             self._emptied()
-
-    def _again(self) -> None:
-        if not self._stopped:
-            self.drain()
 
     def _emptied(self) -> None:
         """Nothing waits. End, or let the producer go on."""
@@ -307,7 +308,7 @@ class Outbox:
                 connection.write(rest)
                 return 0
         try:
-            taken = bypass.send_file(piece, self._again)
+            taken = bypass.send_file(piece, self.drain)
         except OSError:
             abort(connection)
             return -1

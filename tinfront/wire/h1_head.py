@@ -1,7 +1,8 @@
 """The head of an HTTP/1.x request: request line and field lines to a ``RequestHead`` (RFC 9112 sections 2 to 6).
 
-Strict: what two servers could read differently is refused. Fast by a memo: most field lines of a visitor are the
-same as last time, and a line once validated need not be validated again. Only harmless names are remembered, never
+Strict: what two servers could read differently is refused. Fast by two memos: most field lines of a visitor are the
+same as last time, and what was once validated need not be validated again. One memo knows lines, the other all the
+field lines of a head at once, without the two that change with every page. Only harmless names are remembered, never
 a cookie or anything that frames, routes or authorises.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from tinfront.errors import ProtocolError
-from tinfront.http.fields import SINGLE, TOKEN, VALUE, elements
+from tinfront.http.fields import SINGLE, TOKEN, VALUE, elements, is_value
 from tinfront.http.message import RequestHead
 from tinfront.http.target import needs_care, parse
 
@@ -56,6 +57,8 @@ _MEMO_NAMES = frozenset(
 )
 _MEMO_LINE_MAX = 256
 _MEMO_ENTRIES = 4096
+_BLOCK_MAX = 2048
+_BLOCK_ENTRIES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,13 @@ class HeadLimits:
 class HeadParser:
     """Turns the bytes of a head into a ``RequestHead``. One serves all connections of a listener."""
 
-    __slots__ = ("_limits", "_lookup", "_memo", "_smallest")
+    __slots__ = ("_blocks", "_limits", "_lookup", "_memo", "_smallest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._memo: dict[str, tuple[str, str]] = {}
         self._lookup = self._memo.get
+        self._blocks: dict[str, dict[str, str]] = {}
         self._smallest = min(limits.line, limits.field)
 
     def parse(self, data: bytes | bytearray) -> RequestHead:
@@ -84,36 +88,75 @@ class HeadParser:
 
         :raises ProtocolError: with the status and reason that the client gets.
         """
-        line, *lines = str(data, "latin-1").split("\r\n")
-        if len(data) > self._smallest or len(lines) > self._limits.fields:
+        text = str(data, "latin-1")
+        end = text.find("\r\n")
+        block = text[end:]
+        cookie = referer = None
+        before, found, after = block.partition("\r\nCookie: ")
+        if found:
+            cookie, crlf, after = after.partition("\r\n")
+            block = before + crlf + after
+        before, found, after = block.partition("\r\nReferer: ")
+        if found:
+            referer, crlf, after = after.partition("\r\n")
+            block = before + crlf + after
+        known = self._blocks.get(block)
+        match = _request_line(text, 0, end)
+        if (
+            known is None
+            or match is None
+            or len(text) > self._smallest
+            or (cookie is not None and not is_value(cookie))
+            or (referer is not None and not is_value(referer))
+        ):
+            return self._parse_lines(text, block, (cookie is not None) + (referer is not None))
+        fields = known.copy()
+        if cookie is not None:
+            fields["cookie"] = cookie.strip(" \t")
+        if referer is not None:
+            fields["referer"] = referer.strip(" \t")
+        method, target, version = match.groups()
+        path, _, query = target.partition("?")
+        if path[:1] != "/" or needs_care(path):
+            return _route(RequestHead(method, target, version, fields, "", "", ""))
+        return RequestHead(method, target, version, fields, fields["host"], path, query)
+
+    def _parse_lines(self, text: str, block: str, apart: int) -> RequestHead:
+        """The same for what the memo of blocks does not know: ``block``, from which ``apart`` lines were left out."""
+        line, *lines = text.split("\r\n")
+        if len(text) > self._smallest or len(lines) > self._limits.fields:
             self._check_limits(line, lines)
         match = _request_line(line)
         if match is None:
             _refuse_line(line)
-        method, target, version = match.groups()
         lookup = self._lookup
         fields: dict[str, str] = {}
+        new = 0
         for line in lines:
-            name, value = lookup(line) or self._field(line)
-            fields[name] = value
+            pair = lookup(line)
+            if pair is None:
+                pair = self._field(line)
+                new += 1
+            fields[pair[0]] = pair[1]
         if len(fields) != len(lines) or "" in fields:
             fields = _combine([self._field(line) for line in lines])
-        authority = None
-        path, _, query = target.partition("?")
-        if path[:1] != "/" or needs_care(path):
-            authority, path, query = parse(method, target)
-        if authority is None:
-            authority = fields.get("host")
-            if not authority:
-                authority = _no_host(version, fields)
-        else:
-            _check_host(authority, version, fields)
-        head = RequestHead(method, target, version, fields, authority, path, query)
+        elif new == apart:
+            self._remember(block)
+        method, target, version = match.groups()
+        head = _route(RequestHead(method, target, version, fields, "", "", ""))
         if "content-length" in fields or "transfer-encoding" in fields:
             _frame(head)
         if "expect" in fields:
             _expect(head)
         return head
+
+    def _remember(self, block: str) -> None:
+        """Know these lines at once the next time; each of them is in the memo."""
+        fields = dict(self._memo[line] for line in block.split("\r\n")[1:])
+        if fields.get("host") and len(block) <= _BLOCK_MAX and len(fields) + 2 <= self._limits.fields:
+            if len(self._blocks) >= _BLOCK_ENTRIES:
+                self._blocks.clear()
+            self._blocks[block] = fields
 
     def _field(self, line: str) -> tuple[str, str]:
         """One field line, strictly; remembered if it is harmless."""
@@ -164,6 +207,18 @@ def _refuse_line(line: str) -> NoReturn:
     if _other_version(line) and not line.startswith(("HTTP/1.0", "HTTP/1.1"), line.rindex(" ") + 1):
         raise ProtocolError(505, "bad-version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     raise ProtocolError(400, "bad-request-line", "the request line is malformed")
+
+
+def _route(head: RequestHead) -> RequestHead:
+    """What the target and the Host field say of where the request is to go."""
+    fields = head.fields
+    authority, head.path, head.query = parse(head.method, head.target)
+    if authority is not None:
+        _check_host(authority, head.version, fields)
+    else:
+        authority = fields.get("host") or _no_host(head.version, fields)
+    head.authority = authority
+    return head
 
 
 def _combine(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-from itertools import chain
 from typing import Any
 
 # --- jobs: front to worker ------------------------------------------------------------------------------------------
@@ -22,13 +21,16 @@ PASSED = 2
 """Flags of a job: it came over TLS; its body is a descriptor beside the message."""
 
 FIXED = 12
-"""Parts of a job's text before the fields, in the order of ``encode_job``."""
+"""Parts of a job's text before the names of the fields and, after all of these, their values; see ``encode_job``."""
 
 BODY_INLINE = 16 * 1024
 """A longer body is passed by descriptor, so that a few jobs cannot fill the socket."""
 
 JOB_MAX = 192 * 1024
 """No job is larger: it fits into a socket's buffer of default size, and into a worker's receive buffer."""
+
+
+_joined = "\0".join
 
 
 class JobTooLarge(ValueError):
@@ -48,13 +50,13 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
     if "proxy" in fields or "transfer-encoding" in fields:
         fields = without_forbidden(fields)
     peer, local = exchange.peer, exchange.local
-    text = "\0".join(
-        (
-            f"{head.method}\0{script_name}\0{head.path}\0{head.query}\0{head.target}\0{head.version}\0{head.authority}",
-            f"{peer[0]}\0{peer[1]}\0{local[0]}\0{local[1]}\0{exchange.request_id}",
-            *chain.from_iterable(fields.items()),
-        )
+    text = (
+        f"{head.method}\0{script_name}\0{head.path}\0{head.query}\0{head.target}\0{head.version}\0{head.authority}\0"
+        f"{peer[0]}\0{peer[1]}\0{local[0]}\0{local[1]}\0{exchange.request_id}\0{_joined(fields)}\0"
+        f"{_joined(fields.values())}"
     ).encode("latin-1")
+    if not fields:
+        text = text[:-2]
     if len(text) > JOB_MAX - BODY_INLINE - JOB.size:
         raise JobTooLarge(f"the request's head has {len(text)} bytes, too many for a job")
     if text.count(0) != FIXED - 1 + 2 * len(fields):

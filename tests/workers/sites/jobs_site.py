@@ -30,6 +30,22 @@ def pid(environ, start_response):
     return answer(start_response, os.getpid())
 
 
+CALLS = []
+
+
+def calls(environ, start_response):
+    """The server's Python functions that this thread has entered since the last request for this page."""
+    body = json.dumps(CALLS)
+    CALLS.clear()
+
+    def see(frame, event, argument):
+        if event == "call" and "/tinfront/workers/" in frame.f_code.co_filename:
+            CALLS.append(frame.f_code.co_qualname)
+
+    sys.setprofile(see)
+    return answer(start_response, body)
+
+
 def show(environ, start_response):
     told = {name: value for name, value in environ.items() if isinstance(value, (str, bool, tuple))}
     return answer(start_response, json.dumps(told))
