@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from tinfront.http.message import RequestHead
 from tinfront.interfaces import IExchange, IWorkerPool
+from tinfront.workers.order import Shed
 
 _number = count(1).__next__
 
@@ -69,6 +70,7 @@ class FakeExchange:
         self.queued = self.claimed = self.answered = 0.0
         self.pid = self.retries = 0
         self.when_gone: Any = None
+        self.when_shut: Any = None
         self.answer: tuple[Any, Any] | None = None
         self.refusal: tuple[int, str, str, list[tuple[str, str]]] | None = None
         self.aborted: tuple[str, str] | None = None
@@ -113,8 +115,18 @@ class FakePool:
         self.ready = ready
         self.submitted: list[tuple[Any, str]] = []
         self.cancelled: list[Any] = []
+        self.unbuffered: list[bool] = []
+        self.shed = Shed()
 
-    def submit(self, exchange: Any, script_name: str) -> None:
+    def shut(self, exchange: Any) -> bool:
+        self.cancelled.append(("shut", exchange))
+        return True
+
+    def oldest_wait(self) -> float:
+        return 0.0
+
+    def submit(self, exchange: Any, script_name: str, unbuffered: bool = False) -> None:
+        self.unbuffered.append(unbuffered)
         self.submitted.append((exchange, script_name))
 
     def cancel(self, exchange: Any) -> None:

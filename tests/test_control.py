@@ -16,7 +16,18 @@ STATUS = {
     "listeners": [
         {"name": "web", "urls": ["http://a:80"], "open": 3, "accepted": 70, "refused": 1, "handshake_failed": 0}
     ],
-    "apps": [{"name": "main", "ready": False, "busy": 1, "idle": 2, "waiting": 3, "trouble": "no module"}],
+    "apps": [
+        {
+            "name": "main",
+            "ready": False,
+            "busy": 1,
+            "idle": 2,
+            "waiting": 3,
+            "oldest_wait": 1.25,
+            "shed": {"full": 4, "timeout": 5, "gone": 6},
+            "trouble": "no module",
+        }
+    ],
     "spool": {"used": 1024, "limit": 2048},
     "log_lines_lost": 5,
 }
@@ -96,8 +107,8 @@ def test_the_table_for_people():
         "LISTEN  OPEN  ACCEPTED  REFUSED  BAD TLS  AT\n"
         "web     3     70        1        0        http://a:80\n"
         "\n"
-        "APP   STATE      BUSY  IDLE  WAITING\n"
-        "main  not ready  1     2     3        no module\n"
+        "APP   STATE      BUSY  IDLE  WAITING  OLDEST  FULL  TIMEOUT  GONE\n"
+        "main  not ready  1     2     3        1.2 s   4     5        6     no module\n"
         "\n"
         "spool: 1,024 of 2,048 bytes; log lines lost: 5\n"
     )

@@ -341,6 +341,8 @@ class Later:
 class Producer:
     """An ``IBodyProducer`` that remembers what it was told."""
 
+    unbuffered = False
+
     def __init__(self, *at_once: bytes, finish: bool = False) -> None:
         self.told: list[str] = []
         self.outbox: Any = None

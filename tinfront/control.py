@@ -138,9 +138,18 @@ def status(site: Any) -> Answer:
     apps = []
     for name, pool in site.pools.items():
         busy, idle, waiting = pool.load()
-        trouble = pool.trouble
+        shed = pool.shed
         apps.append(
-            {"name": name, "ready": pool.ready, "busy": busy, "idle": idle, "waiting": waiting, "trouble": trouble}
+            {
+                "name": name,
+                "ready": pool.ready,
+                "busy": busy,
+                "idle": idle,
+                "waiting": waiting,
+                "oldest_wait": round(pool.oldest_wait(), 3),
+                "shed": {"full": shed.full, "timeout": shed.timeout, "gone": shed.gone},
+                "trouble": pool.trouble,
+            }
         )
     listeners = [
         {
@@ -174,14 +183,17 @@ def table(status: Answer) -> str:
     ]
     rows = [("LISTEN", "OPEN", "ACCEPTED", "REFUSED", "BAD TLS", "AT")]
     for item in status["listeners"]:
-        counts = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
-        rows.append((item["name"], *map(str, counts), ", ".join(item["urls"])))
+        numbers = (item["open"], item["accepted"], item["refused"], item["handshake_failed"])
+        rows.append((item["name"], *map(str, numbers), ", ".join(item["urls"])))
     lines += _columns(rows)
-    rows = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "")]
+    pools = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
     for item in status["apps"]:
         state = "ready" if item["ready"] else "not ready"
-        rows.append((item["name"], state, str(item["busy"]), str(item["idle"]), str(item["waiting"]), item["trouble"]))
-    lines += ["", *_columns(rows), ""]
+        busy, idle, waiting = str(item["busy"]), str(item["idle"]), str(item["waiting"])
+        full, timeout, gone = map(str, item["shed"].values())
+        oldest = f"{item['oldest_wait']:.1f} s"
+        pools.append((item["name"], state, busy, idle, waiting, oldest, full, timeout, gone, item["trouble"]))
+    lines += ["", *_columns(pools), ""]
     spool = status["spool"]
     lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
     return "\n".join(lines) + "\n"

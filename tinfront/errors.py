@@ -56,3 +56,7 @@ class SpoolFull(ProtocolError):
 
 class ClientGone(TinfrontError):
     """The client left before its answer was complete."""
+
+
+class BodyLost(ClientGone, OSError):
+    """The rest of a request body that an app reads while it comes will never come. An app may see it as OSError."""

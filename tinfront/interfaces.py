@@ -188,6 +188,7 @@ class ICodec(Interface):
 class IBody(Interface):
     """A request body, complete and sealed (memory, or an unlinked temporary file)."""
 
+    live = Attribute("False.")
     length = Attribute("Bytes.")
 
     def data() -> bytes | None:
@@ -216,6 +217,7 @@ class IBodyReceiver(Interface):
 class IBodyFlow(Interface):
     """A request body on its way through: ``exchange.body`` for handlers that stream."""
 
+    live = Attribute("True: there is no ``data`` yet, only what will come.")
     length = Attribute("Bytes that have come so far.")
 
     def read(receiver: Any) -> None:
@@ -247,6 +249,9 @@ class IExchange(Interface):
     pid = Attribute("Process id of the worker that answered; 0 if none did.")
     retries = Attribute("How often the exchange was given to another worker because one died.")
     when_gone = Attribute("A callable that takes the exchange, called if the client leaves before its answer; or None.")
+    when_shut = Attribute(
+        "The same if it shuts its side, and has most likely left; returns whether to take it for that."
+    )
     finished = Attribute("True once nothing more can be answered: done, cut, or the client has left.")
 
     def respond(head: ResponseHead, body: Body) -> None:
@@ -324,6 +329,10 @@ class IOutbox(Interface):
 class IBodyProducer(Interface):
     """A response body that comes piece by piece. Its length, if known, is ``head.length``."""
 
+    unbuffered = Attribute(
+        "True: it is told to ``pause`` when the client is slow, not when a disk is full. False if missing."
+    )
+
     def start(outbox: Any) -> None:
         """Begin to write into the ``IOutbox``; called once, right after the head has been accepted."""
 
@@ -344,23 +353,36 @@ class IWorkerPool(Interface):
     """Runs a WSGI application. Providers are Twisted services as well; ``stopService`` waits for running jobs."""
 
     ready = Attribute("True when at least one worker can answer.")
+    shed = Attribute("Counts of exchanges that were never run: ``full``, ``timeout``, ``gone`` (``order.Shed``).")
 
-    def submit(exchange: Any, script_name: str) -> None:
-        """Run the app for this exchange, whose body is sealed; its answer goes to ``exchange.respond``.
+    def submit(exchange: Any, script_name: str, unbuffered: bool = False) -> None:
+        """Run the app for this exchange; its answer goes to ``exchange.respond``.
 
-        ``script_name`` is the mount point without its trailing slash. At the bound of the queue the answer is
-        503 ``queue-full`` with Retry-After.
+        ``exchange.body`` is an ``IBody``, or an ``IBodyFlow`` which the app reads as it comes. ``script_name`` is the
+        mount point without its trailing slash. ``unbuffered``: what the app yields leaves at once. At the bound of the
+        queue the answer is 503 ``queue-full`` with Retry-After.
         """
 
     def cancel(exchange: Any) -> None:
         """The client has left: forget the exchange. If no worker has claimed it, none will."""
 
+    def shut(exchange: Any) -> bool:
+        """The client has shut its side. It may still read, but most have left.
+
+        The app is told if it asks. True: no worker has begun, and others wait for one; ``cancel`` will follow.
+        """
+
     def load() -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
+
+    def oldest_wait() -> float:
+        """Seconds for which the oldest of them has waited; 0.0 if none does."""
 
 
 class IReply(Interface):
     """A gateway's way out, given to it once per job. Called from one thread at a time. May block for back-pressure."""
+
+    unbuffered = Attribute("True: every chunk is to leave at once, whatever the app's headers say.")
 
     def send(status: str, fields: list[tuple[str, str]], body: bytes, length: int | None) -> None:
         """The whole answer. ``length``: the announced one where no body leaves (HEAD, 304), else ``len(body)``."""

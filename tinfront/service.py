@@ -132,7 +132,7 @@ class Site(MultiService):
         if app.mode == "threads":
             # Straight to the loop where that can be: the reactor's own way is a timer more.
             call_soon: Any = self._loop.call_soon_threadsafe if self._loop else self._reactor.callFromThread
-            return ThreadPool(app, call_soon, self._reactor, app_log)
+            return ThreadPool(app, self._ground.descriptors, call_soon, self._reactor, app_log)
         return ProcessPool(app, self._ground.descriptors, self._keeper, self._reactor, app_log, self._call_soon)
 
     def _make_table(self, catalog: Catalog) -> Table:

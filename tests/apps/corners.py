@@ -178,6 +178,85 @@ def events(environ, start_response):
     yield b"data: second\n\n"
 
 
+@at("/count")
+def count(environ, start_response):
+    """An event for each time the gate opens, at which it waits before."""
+    fields = [("Content-Type", argument(environ, "type", "text/event-stream"))]
+    if argument(environ, "accel"):
+        fields.append(("X-Accel-Buffering", argument(environ, "accel")))
+    start_response("200 OK", fields)
+    try:
+        for number in range(int(argument(environ, "events"))):
+            yield b"data: %d\n\n" % number
+            wait_at_gate(environ)
+        yield b"data: last\n\n"
+    finally:
+        if path := argument(environ, "closed"):
+            with open(path, "w") as file:
+                file.write("closed")
+
+
+@at("/flood")
+def flood(environ, start_response):
+    """Events without end; how many bytes there were is told in a file, again and again."""
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    total = 0
+    with open(argument(environ, "notes"), "w", buffering=1) as notes:
+        try:
+            while True:
+                yield BLOCK
+                total += len(BLOCK)
+                notes.write(f"{total}\n")
+        finally:
+            notes.write("closed\n")
+
+
+@at("/until-gone")
+def until_gone(environ, start_response):
+    """Says at the gate that it is there; waits for its client to leave; then says so in a file."""
+    wait_at_gate(environ)
+    while environ["tinfront.client_connected"]():
+        time.sleep(0.002)
+    with open(argument(environ, "left"), "w") as file:
+        file.write("left")
+    start_response("200 OK", [PLAIN])
+    return [b"nobody hears this"]
+
+
+@at("/read")
+def read(environ, start_response):
+    """Notes in a file what has come of the body, as it comes."""
+    total = 0
+    with open(argument(environ, "notes"), "a", buffering=1) as notes:
+        try:
+            while piece := environ["wsgi.input"].read1(65536):
+                total += len(piece)
+                notes.write(f"{total}\n")
+        except OSError:
+            notes.write("broken\n")
+            raise
+        notes.write("whole\n")
+    start_response("200 OK", [PLAIN])
+    return [str(total).encode()]
+
+
+@at("/read-later")
+def read_later(environ, start_response):
+    """Waits at the gate before it reads."""
+    wait_at_gate(environ)
+    start_response("200 OK", [PLAIN])
+    return [str(len(environ["wsgi.input"].read())).encode()]
+
+
+@at("/log")
+def log(environ, start_response):
+    """Notes in a file who it was."""
+    with open(argument(environ, "notes"), "a") as notes:
+        notes.write(argument(environ, "who") + "\n")
+    start_response("200 OK", [PLAIN])
+    return [b"noted"]
+
+
 @at("/toil")
 def toil(environ, start_response):
     """Keeps its worker busy for a moment, so that whoever kills a worker finds it at work."""

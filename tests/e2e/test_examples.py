@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -105,6 +106,16 @@ def logs(server: Server, client: requests.Session) -> None:
 def limits(server: Server, client: requests.Session) -> None:
     assert "Flask" in get(client, server.url).text
     assert client.post(server.url, data=b"x" * 70_000).status_code == 413
+
+
+def streaming(server: Server, client: requests.Session) -> None:
+    with client.get(f"{server.url}/", stream=True) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == b"retry: 1000"
+        assert b"the time is" in b"".join(next(lines) for _ in range(3))
+    assert client.get(f"{server.url}/progress/").text == "one\ntwo\nthree\n"
+    digest = client.post(f"{server.url}/upload/", data=iter([b"some ", b"thing"])).text
+    assert digest == hashlib.sha256(b"some thing").hexdigest()
 
 
 def _of(name: str) -> Callable[[Server, requests.Session], None]:

@@ -497,3 +497,14 @@ def test_how_requests_are_cut_into_packets_changes_nothing(requests: list[bytes]
         packets.append(stream[at : at + size])
         at += size
     assert story(packets) == story([stream]) == story([stream[at : at + 1] for at in range(len(stream))])
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_handler_may_take_one_that_shuts_its_side_for_gone(taken: bool) -> None:
+    later = Later()
+    front = Front(later)
+    client = front.connect()
+    client.send(GET)
+    later.kept[0].when_shut = lambda exchange: taken
+    client.connection.eof_received()
+    assert [exchange.reason for exchange in front.over] == (["client-gone"] if taken else [])

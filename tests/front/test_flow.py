@@ -196,3 +196,12 @@ def test_close_twice() -> None:
     flow.resume()
     flow.pause()
     assert receiver.told == ["lost"]
+
+
+def test_who_reads_too_late_is_told() -> None:
+    receiver = Receiver()
+    flow = Flow(3, lambda hold: None)
+    flow.feed(b"abc")
+    flow.close()
+    flow.read(receiver)
+    assert receiver.told == ["lost"]

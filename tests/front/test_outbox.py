@@ -526,3 +526,18 @@ def test_the_reading_of_files_is_bounded() -> None:
     front.connect().send(GET)
     later.answer(body=[b"x"])
     assert len(front.over) == 1
+
+
+def test_an_unbuffered_producer_waits_as_soon_as_memory_is_full() -> None:
+    producer = Producer()
+    producer.unbuffered = True
+    budget = Budget(1 << 20)
+    _, client = started(producer, room=0, memory_max=4000, file_max=1 << 20, budget=budget)
+    for _ in range(100):
+        if "pause" in producer.told:
+            break
+        producer.outbox.write(b"x" * 1000)
+    assert producer.told[-1] == "pause"
+    assert budget.used == 0
+    client.transport.take(FAR)
+    assert producer.told[-1] == "resume"

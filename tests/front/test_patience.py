@@ -313,3 +313,16 @@ def test_pipelined_behind_a_late_answer(front: Front, later: Later) -> None:
     assert client.connection.deadline == WATCHED
     later.answer()
     assert client.connection.deadline == front.now + Limits().head_timeout
+
+
+def test_an_event_stream_with_nothing_to_say_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = Producer()
+    front = Front(lambda exchange: exchange.respond(ResponseHead(200, []), producer)).freeze(monkeypatch)
+    client = front.connect()
+    client.send(GET)
+    producer.outbox.write(b"data: first\n\n")
+    front.pass_time(3 * 3600, sweep=60.0)
+    assert not client.closed
+    producer.outbox.write(b"data: second\n\n")
+    assert b"second" in client.news()
+    assert not front.over

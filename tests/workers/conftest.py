@@ -56,13 +56,26 @@ class SelectLoop:
         os.write(self._waker, b"x")
 
     def add_reader(self, fd: int, callback: Any, *args: Any) -> None:
-        self._selector.register(fd, selectors.EVENT_READ, (callback, args))
+        self._watch(fd, selectors.EVENT_READ, (callback, args))
 
     def remove_reader(self, fd: int) -> None:
-        try:
-            self._selector.unregister(fd)
-        except KeyError:
-            pass
+        self._watch(fd, selectors.EVENT_READ, None)
+
+    def add_writer(self, fd: int, callback: Any, *args: Any) -> None:
+        self._watch(fd, selectors.EVENT_WRITE, (callback, args))
+
+    def remove_writer(self, fd: int) -> None:
+        self._watch(fd, selectors.EVENT_WRITE, None)
+
+    def _watch(self, fd: int, event: int, call: Any) -> None:
+        calls: dict[int, Any] = {}
+        if fd in self._selector.get_map():
+            calls = {**self._selector.unregister(fd).data}
+        calls.pop(event, None)
+        if call is not None:
+            calls[event] = call
+        if calls:
+            self._selector.register(fd, sum(calls), calls)
 
     def callLater(self, delay: float, function: Any, *arguments: Any) -> Call:
         call = Call(function, arguments)
@@ -80,10 +93,11 @@ class SelectLoop:
                 function, arguments = self._posted.popleft()
                 function(*arguments)
             longest = 0.0
-        for key, _ in self._selector.select(longest):
-            if key.fd in self._selector.get_map() and self._selector.get_map()[key.fd] is key:
-                callback, args = key.data
-                callback(*args)
+        for key, events in self._selector.select(longest):
+            for event, (callback, args) in key.data.items():
+                now = self._selector.get_map().get(key.fd)
+                if events & event and now is not None and now.data.get(event) == (callback, args):
+                    callback(*args)
         while self._calls and self._calls[0][0] <= time.monotonic():
             call = heapq.heappop(self._calls)[2]
             if call.function is not None:
@@ -111,6 +125,7 @@ class UvLoop:
         self.errors: list[Any] = []
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
         self.add_reader, self.remove_reader = self.loop.add_reader, self.loop.remove_reader
+        self.add_writer, self.remove_writer = self.loop.add_writer, self.loop.remove_writer
         self.callLater = self.loop.call_later
         self.call_soon_threadsafe = self.loop.call_soon_threadsafe
 
@@ -194,6 +209,8 @@ class Outbox:
 class Body:
     """An ``IBody`` in memory, or in a file."""
 
+    live = False
+
     def __init__(self, data: bytes, file: Any = None) -> None:
         self.length = len(data)
         self._data = data
@@ -266,7 +283,7 @@ class PoolRig:
     def start_threads(self, wsgi: str = "jobs_site:application", *, wait: bool = True, **options: Any) -> ThreadPool:
         """A pool of threads; ready, if ``wait``."""
         app = self.app(wsgi, mode="threads", **options)
-        pool = ThreadPool(app, self.loop.call_soon_threadsafe, self.loop, self.log.logger)
+        pool = ThreadPool(app, self.loop, self.loop.call_soon_threadsafe, self.loop, self.log.logger)
         self.pools.append(pool)
         pool.startService()
         if wait:
@@ -276,7 +293,7 @@ class PoolRig:
     def exchange(self, path: str = "/", query: str = "", method: str = "GET", **named: Any) -> Exchange:
         fields = named.pop("fields", {})
         body = named.get("body")
-        if body is not None:
+        if body is not None and not body.live:
             fields = {"content-length": str(body.length), **fields}
         return Exchange(make_head(method, path, fields, query=query), **named)
 

@@ -82,3 +82,15 @@ def test_what_is_no_board(content: bytes) -> None:
 
 def test_it_is_not_inherited_by_accident(fd: int) -> None:
     assert not os.get_inheritable(fd)
+
+
+def test_a_running_job_that_is_abandoned_is_marked_in_its_slot(boards: tuple[Board, Board]) -> None:
+    """Its place in the ring may be another's by the time it is asked for."""
+    front, worker = boards
+    claim(worker, 2, 9, 1.0)
+    front.abandon(9)
+    front.abandon(9 + RING)
+    assert worker.revoked[9] == 9 + RING | GONE
+    assert worker.ids[2 * Board.STEP + Board.LEFT] == 9 | GONE
+    front.abandon(10)
+    assert worker.ids[2 * Board.STEP + Board.LEFT] == 9 | GONE

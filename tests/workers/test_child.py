@@ -52,7 +52,8 @@ class Front:
         job = Job()
         job.exchange = self.make(make_head("GET", path), **named)
         job.script_name, job.queued, job.deaths = "", monotonic(), 0
-        job.answering = job.verdict = None
+        job.answering = job.verdict = job.inlet = None
+        job.unbuffered = False
         self.queue.waiting.append(job)
         self.queue.pump()
         return job

@@ -56,7 +56,8 @@ class Parts:
         job = Job()
         job.exchange = FakeExchange()
         job.script_name, job.queued, job.deaths = "", self.now, 0
-        job.answering = job.verdict = None
+        job.answering = job.verdict = job.inlet = None
+        job.unbuffered = False
         self.queue.waiting.append(job)
         self.queue.pump()
         return job

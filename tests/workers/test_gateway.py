@@ -27,6 +27,8 @@ class Reply:
     :ivar calls: names and arguments; ``gone_after`` writes the client leaves.
     """
 
+    unbuffered = False
+
     def __init__(self, gone_after: int = 1_000_000) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.gone_after = gone_after

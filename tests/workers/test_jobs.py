@@ -32,7 +32,8 @@ def add(queue: JobQueue, method: str = "GET", **named: Any) -> Job:
     job.script_name = ""
     job.queued = monotonic()
     job.deaths = 0
-    job.answering = job.verdict = None
+    job.answering = job.verdict = job.inlet = None
+    job.unbuffered = False
     queue.waiting.append(job)
     queue.pump()
     return job
@@ -58,7 +59,7 @@ def settle(loop: Any, queue: JobQueue) -> None:
 def test_only_the_look_ahead_is_sent(queue: JobQueue) -> None:
     jobs = [add(queue) for _ in range(10)]
     assert list(queue.pending.values()) == jobs[:4]
-    assert list(queue.waiting) == jobs[4:]
+    assert list(queue.line) == jobs[4:]
     assert [take(queue) for _ in range(5)] == [1, 2, 3, 4, 0]
     del queue.pending[1]
     queue.pump()
@@ -88,7 +89,7 @@ def test_a_job_that_was_claimed_meanwhile_stays_where_it_is(queue: JobQueue, qui
     # The worker had looked at the revocations before, and answers; or after, and says so.
     assert queue.dropped(1)
     assert queue.pending == {}
-    assert list(queue.waiting) == [job]
+    assert list(queue.line) == [job]
 
 
 def test_a_job_dropped_before_it_is_settled_is_sent_once(queue: JobQueue, quiet_loop: Any) -> None:
@@ -110,7 +111,7 @@ def test_replies_are_taken_before_the_doubted_are_judged(queue: JobQueue, quiet_
     queue.before_settling = queue.pending.clear
     settle(quiet_loop, queue)
     assert take(queue) == 0
-    assert not queue.waiting
+    assert not queue.unsent
 
 
 def test_a_verdict_refuses_instead(queue: JobQueue, quiet_loop: Any) -> None:
@@ -145,7 +146,7 @@ def test_several_go_back_in_their_order(queue: JobQueue, quiet_loop: Any) -> Non
         queue.doubt(job)
     settle(quiet_loop, queue)
     assert list(queue.pending.values()) == jobs[:4]
-    assert list(queue.waiting) == jobs[4:]
+    assert list(queue.line) == jobs[4:]
 
 
 def test_what_is_in_the_socket_is_not_in_doubt(queue: JobQueue) -> None:
@@ -183,7 +184,7 @@ def test_who_leaves_is_forgotten_wherever_he_is(queue: JobQueue) -> None:
         queue.cancel(job.exchange)
     assert queue.board.revoked[1 % RING] == 1 | GONE
     assert list(queue.pending.values()) == jobs[1:5]
-    assert not queue.waiting
+    assert not queue.unsent
     queue.cancel(jobs[0].exchange)  # again
 
 
@@ -192,7 +193,7 @@ def test_a_finished_exchange_is_not_sent_again(queue: JobQueue, quiet_loop: Any)
     job.exchange.abort("elsewhere")
     queue.doubt(job)
     settle(quiet_loop, queue)
-    assert not queue.waiting
+    assert not queue.unsent
     assert queue.pending == {}
 
 
@@ -202,7 +203,7 @@ def test_a_full_socket_keeps_jobs_waiting(queue: JobQueue) -> None:
     jobs = [add(queue) for _ in range(100)]
     sent = len(queue.pending)
     assert 0 < sent < 100
-    assert list(queue.waiting) == jobs[sent:]
+    assert list(queue.line) == jobs[sent:]
     while take(queue):
         pass
     queue.pump()
@@ -238,13 +239,14 @@ def test_no_descriptors_left_is_only_for_now(queue: JobQueue, make_body: Any, mo
         patch.setattr("tinfront.workers.descriptors.reopen", fail)
         queue.waiting.append(job)
         queue.pump()
-        assert list(queue.waiting) == [job]
+        assert list(queue.line) == [job]
     queue.pump()
-    assert not queue.waiting
+    assert not queue.unsent
 
 
 def test_a_body_that_cannot_be_read_is_refused(queue: JobQueue) -> None:
     class Gone:
+        live = False
         length = 50_000
 
         def data(self) -> None:

@@ -40,7 +40,7 @@ class Simple(Pool):
 
 @pytest.fixture
 def pool(quiet_loop: Any, log: Any) -> Simple:
-    return Simple(App("site", "mod:app"), quiet_loop, log.logger)
+    return Simple(App("site", "mod:app"), quiet_loop, log.logger, quiet_loop.call_soon_threadsafe)
 
 
 def test_waits_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,8 @@ def add(queue: JobQueue, rig_exchange: Any) -> Any:
         job.script_name = ""
         job.queued = monotonic()
         job.deaths = 0
-        job.answering = job.verdict = None
+        job.answering = job.verdict = job.inlet = None
+        job.unbuffered = False
         queue.waiting.append(job)
         queue.pump()
         return job
@@ -170,9 +171,9 @@ def test_heads_that_are_kept_have_a_bound(worker: Worker, add: Any) -> None:
 def test_an_answer_makes_room_for_the_next_job(worker: Worker, add: Any, queue: JobQueue) -> None:
     for _ in range(20):
         add()
-    assert (len(queue.pending), len(queue.waiting)) == (16, 4)
+    assert (len(queue.pending), queue.line.count) == (16, 4)
     worker.send(b"".join(encode_reply(WHOLE, number, monotonic(), 0, HEAD, b"") for number in range(1, 4)))
-    assert (len(queue.pending), len(queue.waiting)) == (16, 1)
+    assert (len(queue.pending), queue.line.count) == (16, 1)
 
 
 def test_an_answer_nobody_waits_for_is_dropped(worker: Worker, add: Any) -> None:
@@ -421,7 +422,8 @@ def test_no_garbage_escapes(said: list[bytes], rig_exchange: Any) -> None:
             job = Job()
             job.exchange = rig_exchange(make_head())
             job.script_name, job.queued, job.deaths = "", 0.0, 0
-            job.answering = job.verdict = None
+            job.answering = job.verdict = job.inlet = None
+            job.unbuffered = False
             queue.waiting.append(job)
         queue.pump()
         for data in said:

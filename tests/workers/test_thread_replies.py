@@ -81,7 +81,7 @@ def test_only_one_claims_a_task() -> None:
 def test_a_task_that_is_forgotten_before_it_begins_closes_its_body(make_body: Any) -> None:
     task, _, _ = make()
     task.exchange.body = make_body(b"x" * 1000, "file")
-    task.take_body()
+    task.take_body(None, task.forget)
     assert (task.length, task.data) == (1000, None)
     fd = task.fd
     assert task.forget()

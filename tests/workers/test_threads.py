@@ -334,7 +334,7 @@ def test_a_stop_does_not_wait_for_ever(rig: Any, tmp_path: Path) -> None:
 
 
 def test_a_pool_that_was_not_started(rig: Any) -> None:
-    pool = threads.ThreadPool(rig.app(), rig.loop.call_soon_threadsafe, rig.loop, rig.log.logger)
+    pool = threads.ThreadPool(rig.app(), rig.loop, rig.loop.call_soon_threadsafe, rig.loop, rig.log.logger)
     assert rig.submit(pool).refusal[:2] == (503, "app-not-ready")
     assert not pool.ready
     rig.stop(pool)

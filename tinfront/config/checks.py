@@ -35,7 +35,8 @@ def _check_server(blocks: Blocks) -> None:
         if block.values["spool_memory"] > block.values["spool_max"]:
             block.complain("spool_memory", f"is larger than spool_max ({show_size(block.values['spool_max'])})")
     for block in blocks["route"].values():
-        if "body_limit" in block.given and block.values["body_limit"] > spool_max:
+        stored = block.values.get("request_buffering", True)
+        if stored and "body_limit" in block.given and block.values["body_limit"] > spool_max:
             block.complain("body_limit", f"is larger than spool_max of [server] ({show_size(spool_max)})")
 
 

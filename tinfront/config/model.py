@@ -101,6 +101,8 @@ class App:
     :ivar threads: per worker (prefork), or in all (threads).
     :ivar timeout: seconds from the claim of a job to its first byte; 0: none.
     :ivar queue_max: jobs that may wait; more are refused with 503.
+    :ivar queue_newest_after: seconds of the oldest one's wait from which on the newest is served first; 0: never.
+    :ivar queue_fair: clients share the workers equally.
     """
 
     name: str
@@ -115,6 +117,8 @@ class App:
     startup_timeout: float = 60.0
     queue_max: int = 1000
     queue_timeout: float = 60.0
+    queue_newest_after: float = 5.0
+    queue_fair: bool = True
     preload: bool = True
     place: Place = Place()
 

@@ -319,7 +319,26 @@ APP = (
         _APP.queue_max,
         "How many requests may wait for a worker; more are answered 503 at once.",
     ),
-    Option("queue_timeout", _positive(), _APP.queue_timeout, "How long a request may wait for a worker."),
+    Option(
+        "queue_timeout",
+        _positive(),
+        _APP.queue_timeout,
+        "How long a request may wait for a worker; then it is answered 503.",
+    ),
+    Option(
+        "queue_newest_after",
+        _NOT_NEGATIVE,
+        _APP.queue_newest_after,
+        "When the oldest request has waited this long, the newest is served first, until there is time for the others "
+        "again: under lasting overload some clients are served quickly, in place of all too late. Zero: never.",
+    ),
+    Option(
+        "queue_fair",
+        kinds.boolean,
+        _APP.queue_fair,
+        "Whether clients take turns when all workers are busy, so that one with many connections cannot keep the "
+        "others waiting. A client is an address, or the /64 of an IPv6 address.",
+    ),
     Option(
         "preload",
         kinds.boolean,

@@ -181,10 +181,13 @@ class Connection:
         exchange.refuse(error.status, error.reason, error.detail, _ALLOW if error.status == 405 else ())
 
     def eof_received(self) -> bool:
-        """See ``IConnection``. A client may shut its side and still read the answers to what it has sent."""
+        """See ``IConnection``. A client may shut its side and still read the answers to what it has sent.
+
+        Most that do so have left, though: whoever has better things to do may take it for that.
+        """
         self.ended = True
         for exchange in tuple(self.exchanges.values()):
-            if exchange.incomplete:  # and will be for ever
+            if exchange.incomplete or (exchange.when_shut is not None and exchange.when_shut(exchange)):
                 exchange.leave()
         return bool(self.exchanges) and not (self.lingering or self.secure)
 

@@ -83,6 +83,7 @@ class Exchange:
         "status",
         "stream_id",
         "when_gone",
+        "when_shut",
     )
 
     def __init__(self, connection: Connection, stream_id: int, head: RequestHead) -> None:
@@ -102,6 +103,7 @@ class Exchange:
         self.route: BoundRoute | None = None
         self.body: Spool | Flow | None = None
         self.when_gone: Any = None
+        self.when_shut: Any = None
         self._early: list[bytes | None] | None = None
         self._outbox: Outbox | None = None
 
@@ -369,8 +371,7 @@ class Exchange:
             self.refuse(500, "internal-error")
 
     def _log_failure(self, failure: Failure) -> None:
-        log = self.connection.terms.log
-        log.failure("request {id}: a handler or filter failed", failure, id=self.request_id)
+        self.connection.terms.log.failure("request {id}: a handler or filter failed", failure, id=self.request_id)
 
 
 def _no_route(exchange: Exchange) -> None:

@@ -24,6 +24,8 @@ class Flow:
     :ivar paused: the handler takes nothing for now; the client is not to blame for that.
     """
 
+    live = True
+
     __slots__ = ("_ended", "_held", "_hold_reading", "_limit", "_receiver", "complete", "length", "paused")
 
     def __init__(self, limit: int, hold_reading: Callable[[bool], None]) -> None:
@@ -40,6 +42,8 @@ class Flow:
     def read(self, receiver: Any) -> None:
         """See ``IBodyFlow``."""
         self._receiver = receiver
+        if self._ended:
+            receiver.lost()
         self.resume()
 
     def pause(self) -> None:

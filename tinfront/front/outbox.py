@@ -53,6 +53,7 @@ class Outbox:
         "_rest",
         "_stopped",
         "_transforms",
+        "_unbuffered",
     )
 
     def __init__(self, exchange: Exchange, transforms: Sequence[Any]) -> None:
@@ -64,6 +65,7 @@ class Outbox:
         self._file: SpoolFile | None = None
         self._producer: Any = None
         self._paused = False
+        self._unbuffered = False  # the producer waits as soon as the client does
         self._complete = False  # nothing will be added to the queue
         self._stopped = False
         self._left: int | None = None  # bytes that the head has promised
@@ -101,6 +103,7 @@ class Outbox:
             self.drain()
         else:
             self._producer = producer
+            self._unbuffered = getattr(producer, "unbuffered", False)
             producer.start(self)
             self._flush()
 
@@ -167,25 +170,33 @@ class Outbox:
     # --- what the client does not take yet
 
     def _hold(self, data: bytes) -> None:
-        """Memory up to ``memory_max``, then a file; at its bounds the producer has to wait."""
+        """Memory up to ``memory_max``, then a file; at its bounds the producer has to wait.
+
+        One that is unbuffered waits earlier, and nothing of it goes to a file.
+        """
         terms = self._connection.terms
         last = self._queue[-1] if self._queue else None
-        if self._held + len(data) <= terms.memory_max and not isinstance(last, FileSlice):
+        if self._unbuffered:
+            self._remember(data, last)
+            full = self._held >= terms.memory_max
+        elif self._held + len(data) <= terms.memory_max and not isinstance(last, FileSlice):
             self._remember(data, last)
             return
-        try:
-            if self._file is None:
-                self._file = SpoolFile(terms.budget)
-            piece = self._file.append(data)
-        except SpoolFull:
-            self._remember(data, last)
-            full = True
         else:
-            if isinstance(last, FileSlice) and last.file is piece.file and last.offset + last.length == piece.offset:
-                last.length += piece.length
+            try:
+                if self._file is None:
+                    self._file = SpoolFile(terms.budget)
+                piece = self._file.append(data)
+            except SpoolFull:
+                self._remember(data, last)
+                full = True
             else:
-                self._queue.append(piece)
-            full = self._file.size >= terms.file_max
+                end = last.offset + last.length if isinstance(last, FileSlice) and last.file is piece.file else -1
+                if isinstance(last, FileSlice) and end == piece.offset:
+                    last.length += piece.length
+                else:
+                    self._queue.append(piece)
+                full = self._file.size >= terms.file_max
         if full and not self._paused and self._producer is not None:
             self._paused = True
             self._producer.pause()

@@ -97,6 +97,7 @@ class Spool:
 
     __slots__ = ("_budget", "_file", "_limit", "_memory", "_memory_max", "length")
 
+    live = False
     paused = False
 
     def __init__(self, budget: Budget, limit: int, memory_max: int) -> None:

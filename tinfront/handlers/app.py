@@ -1,13 +1,17 @@
-"""The ``app`` handler: gives the exchange, its body sealed, to the pool that runs the application."""
+"""The ``app`` handler: gives the exchange to the pool that runs the application.
+
+Its body is sealed by then, so that no slow client holds a worker; but for ``request_buffering = off``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from zope.interface import implementer
 
-from tinfront.config.option import Option, app_name
+from tinfront.config.option import Option, app_name, boolean
 from tinfront.interfaces import IHandler
 from tinfront.routing.chain import Parts
 
@@ -19,28 +23,49 @@ OPTIONS = (
         "PATH_INFO what follows it.",
         required=True,
     ),
+    Option(
+        "request_buffering",
+        boolean,
+        True,
+        "Whether a request's body is complete before the application is asked. With off it reads the body as it comes, "
+        "and a slow client holds its worker; for uploads that are looked at on their way, or larger than any disk.",
+    ),
+    Option(
+        "response_buffering",
+        boolean,
+        True,
+        "Whether what the application yields may be gathered, and wait on disk for a slow client. With off each piece "
+        "leaves at once and a slow client makes the application wait; as for one response with "
+        "X-Accel-Buffering: no or Content-Type: text/event-stream.",
+    ),
 )
 
 
 @implementer(IHandler)
 class AppHandler:
-    """See ``IHandler``."""
+    """See ``IHandler``.
 
-    streams = False
+    :ivar streams: the app reads the body as it comes.
+    """
 
-    def __init__(self, pool: Any, mount: str) -> None:
+    def __init__(self, pool: Any, mount: str, streams: bool = False, unbuffered: bool = False) -> None:
         """:param pool: an ``IWorkerPool``; :param mount: becomes ``SCRIPT_NAME``."""
-        self._submit = pool.submit
+        self.streams = streams
+        self._submit = partial(pool.submit, unbuffered=True) if unbuffered else pool.submit
         self._cancel = pool.cancel
+        self._shut = pool.shut
         self._mount = mount
 
     def handle(self, exchange: Any) -> None:
         """See ``IHandler``. If the client leaves, the pool hears of it."""
         exchange.when_gone = self._cancel
+        exchange.when_shut = self._shut
         self._submit(exchange, self._mount)
 
 
 def make(settings: Mapping[str, Any], parts: Parts) -> AppHandler:
     """A handler for one route."""
     route = parts.route
-    return AppHandler(parts.pools[settings["app"]], route.pattern.rstrip("/") if route.kind == "prefix" else "")
+    mount = route.pattern.rstrip("/") if route.kind == "prefix" else ""
+    streams, unbuffered = not settings["request_buffering"], not settings["response_buffering"]
+    return AppHandler(parts.pools[settings["app"]], mount, streams, unbuffered)

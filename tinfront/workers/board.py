@@ -24,6 +24,9 @@ RING = 8192
 GONE = 1 << 63
 """Mark on a revoked job's id: not even an answer that has begun is wanted."""
 
+SHUT = 1 << 62
+"""Mark on a job's id: its client has most likely left. Nothing is done about it, but the app may ask."""
+
 _HEADER = struct.Struct("=QQ")
 _HEADER_SIZE = 64
 _LINE = 64
@@ -36,10 +39,12 @@ class Board:
     :ivar ids: native view; ``ids[slot * STEP]`` is the claimed job's id, 0 for none.
     :ivar times: the same memory as floats; ``times[slot * STEP + 1]`` is the monotonic time of the claim.
     :ivar revoked: native view of the ring; job ``id`` is revoked if ``revoked[id % RING]`` is ``id``, with
-        or without the mark ``GONE``.
+        or without the mark ``GONE``. ``ids[slot * STEP + LEFT]`` is the marked id of the last job that was abandoned
+        or shut while it ran there: a job may run for long, and its place in the ring may be another's by then.
     """
 
     STEP = _LINE // 8
+    LEFT = 2
 
     def __init__(self, fd: int) -> None:
         """Map an existing board; ``fd`` stays the caller's.
@@ -73,7 +78,17 @@ class Board:
 
     def abandon(self, job_id: int) -> None:
         """Nobody wants this job's answer: whoever receives it drops it, and what it streams may stop."""
-        self.revoked[job_id % RING] = job_id | GONE
+        self._mark(job_id, job_id | GONE)
+
+    def shut(self, job_id: int) -> None:
+        """The client of this job may have left."""
+        self._mark(job_id, job_id | SHUT)
+
+    def _mark(self, job_id: int, mark: int) -> None:
+        self.revoked[job_id % RING] = mark
+        running = self.ids[:: self.STEP].tolist()
+        if job_id in running:
+            self.ids[running.index(job_id) * self.STEP + self.LEFT] = mark
 
     def clear(self, slot: int) -> None:
         """Forget the claim of a worker that is gone."""

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tinfront.errors import ClientGone
 from tinfront.workers import applog, frames
-from tinfront.workers.board import GONE, RING, Board
+from tinfront.workers.board import GONE, RING, SHUT, Board
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.headers import Fields
@@ -67,18 +67,40 @@ class Reply:
 
     :ivar started: the head has left alone.
     :ivar lost: the front cannot be reached any more.
+    :ivar unbuffered: see ``IReply``.
     """
 
-    __slots__ = ("_files", "_revoked", "_stream", "claimed", "job_id", "lost", "started")
+    __slots__ = (
+        "_at",
+        "_files",
+        "_ids",
+        "_revoked",
+        "_stream",
+        "claimed",
+        "job_id",
+        "lost",
+        "started",
+        "unbuffered",
+    )
 
-    def __init__(self, stream: socket.socket, files: socket.socket, board: Board) -> None:
+    def __init__(self, stream: socket.socket, files: socket.socket, board: Board, at: int = 0) -> None:
+        """:param at: where the claim of its slot stands on the board."""
         self.job_id = 0
+        self.unbuffered = False
         self.claimed = 0.0
         self.lost = False
         self.started = False
         self._stream = stream
         self._files = files
         self._revoked = board.revoked
+        self._ids = board.ids
+        self._at = at + Board.LEFT
+
+    def client_connected(self) -> bool:
+        """Whether anybody still waits for the answer of this slot's job: ``tinfront.client_connected`` in environ."""
+        job_id = self.job_id
+        marks = (job_id | GONE, job_id | SHUT)
+        return self._revoked[job_id % RING] not in marks and self._ids[self._at] not in marks
 
     def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
         """The whole answer."""
@@ -97,7 +119,7 @@ class Reply:
         :raises ClientGone: nobody wants the rest.
         """
         self.started = True
-        self.put(frames.START, length, fields.raw, b"")
+        self.put(frames.START, length, fields.raw, b"\x01" if fields.flush or self.unbuffered else b"")
         if data:
             self.write(data)
 
@@ -142,7 +164,8 @@ class Reply:
         :raises ClientGone: the job was revoked, or the front is gone.
         """
         job_id = self.job_id
-        if self._revoked[job_id % RING] == job_id | GONE:
+        gone = job_id | GONE
+        if self._revoked[job_id % RING] == gone or self._ids[self._at] == gone:
             raise ClientGone
         try:
             self._stream.sendall(frames.encode_reply(kind, job_id, self.claimed, length, head, body))
@@ -177,7 +200,7 @@ class Slot:
         self.reply = reply
         self.inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._app = app
-        self._base = base
+        self._base = {**base, "tinfront.client_connected": reply.client_connected}
         self._ids = board.ids
 
     def perform(self, job: Job) -> None:
@@ -185,6 +208,7 @@ class Slot:
         reply = self.reply
         reply.job_id, reply.claimed, text, length, body, fd, flags = job
         reply.started = False
+        reply.unbuffered = flags & frames.UNBUFFERED != 0
         parts = text.split("\0")
         fixed = parts[: frames.FIXED]
         values = (len(parts) + frames.FIXED) // 2  # behind the names come as many values
@@ -243,10 +267,10 @@ class Worker:
         self._stopping = False
         errors = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)  # whatever the app made of sys.stderr
         base = base_environ(outfit.version, threads > 1, outfit.multiprocess, errors, FileWrapper)
-        self._slots = [
-            Slot((outfit.seat * threads + at) * Board.STEP, app, base, Reply(stream, outfit.files, board), board)
-            for at, stream in enumerate(outfit.streams)
-        ]
+        self._slots = []
+        for number, stream in enumerate(outfit.streams):
+            at = (outfit.seat * threads + number) * Board.STEP
+            self._slots.append(Slot(at, app, base, Reply(stream, outfit.files, board, at), board))
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """STOP or TERM came."""

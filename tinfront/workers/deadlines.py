@@ -45,9 +45,9 @@ class Deadlines:
     def _sweep_waiting(self, now: float, limit: float) -> None:
         queue = self._queue
         verdict = (503, "queue-timeout", f"no worker of {self._app.name} was free within {limit:g} s")
-        while queue.waiting and now - queue.waiting[0].queued > limit:
-            job = queue.waiting.popleft()
+        for job in queue.line.expire(now - limit):
             if not job.exchange.finished:
+                queue.shed.timeout += 1
                 refuse(job.exchange, verdict)
         overdue = [job for job in queue.pending.values() if now - job.queued > limit and job.answering is None]
         if overdue:
@@ -69,8 +69,10 @@ class Deadlines:
                 self._late[slot] = (job_id, first)
                 if now - first > limit and not worker.overdue:
                     worker.kill(f"it was busy for {limit:g} s after its answer was over")
-            elif job.answering is None and now - (since if job.sent <= since <= now else job.sent) > limit:
-                self._fail(job, worker, now - job.sent)
+            elif job.answering is None:
+                begun = since if job.sent <= since <= now else job.sent
+                if now - (begun if job.inlet is None else job.inlet.idle_since(begun, now)) > limit:
+                    self._fail(job, worker, now - job.sent)
 
     def _fail(self, job: Job, worker: WorkerProcess, age: float) -> None:
         """504. The worker takes no more jobs; it is replaced once no other job of it can be saved."""

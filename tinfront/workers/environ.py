@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
+from tinfront.workers.live import LIVE, live_input
+
 _NAMES_MAX = 1024
 INPUT_BUFFER = 64 * 1024
 
@@ -92,10 +94,14 @@ def make_environ(
 def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int = -1) -> BinaryIO:
     """Put the body into the environ; returns ``wsgi.input``, to be closed after the request.
 
-    :param length: of the body; -1: the request has none.
+    :param length: of the body; -1: the request has none; ``LIVE``: ``fd`` is a socket over which it comes.
     :param fd: a descriptor of the body, at its start, which belongs to the stream from now on; -1: it is ``body``.
     """
-    stream: BinaryIO = io.BytesIO(body or b"") if fd < 0 else open(fd, "rb", buffering=INPUT_BUFFER)  # noqa: SIM115
+    stream: BinaryIO
+    if fd < 0:
+        stream = io.BytesIO(body or b"")
+    else:
+        stream = open(fd, "rb", buffering=INPUT_BUFFER) if length != LIVE else live_input(fd)  # noqa: SIM115
     if length >= 0:
         environ["CONTENT_LENGTH"] = str(length)  # exact, also where the client did not know it
     environ["wsgi.input"] = stream

@@ -18,7 +18,9 @@ JOB = struct.Struct("=QIqB")
 
 SECURE = 1
 PASSED = 2
-"""Flags of a job: it came over TLS; its body is a descriptor beside the message."""
+UNBUFFERED = 4
+"""Flags of a job: it came over TLS; its body is a descriptor beside the message; its answer's pieces are to leave as
+the app gives them."""
 
 FIXED = 12
 """Parts of a job's text before the names of the fields and, after all of these, their values; see ``encode_job``."""
@@ -37,10 +39,12 @@ class JobTooLarge(ValueError):
     """A request's head is larger than any job may be."""
 
 
-def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: bytes | None) -> bytes:
+def encode_job(
+    job_id: int, exchange: Any, script_name: str, length: int, body: bytes | None, unbuffered: bool = False
+) -> bytes:
     """One job as a message.
 
-    :param length: of the body; -1: the request has none.
+    :param length: of the body; -1: the request has none; ``live.LIVE``: it is still on its way.
     :param body: the bytes, or None if a descriptor is passed beside the message.
     :raises JobTooLarge: its head alone is over the bound.
     :raises ValueError: some text holds NUL or is not latin-1, and would be read as something else.
@@ -62,6 +66,8 @@ def encode_job(job_id: int, exchange: Any, script_name: str, length: int, body: 
     if text.count(0) != FIXED - 1 + 2 * len(fields):
         raise ValueError("the request holds a NUL character")
     flags = SECURE if exchange.secure else 0
+    if unbuffered:
+        flags |= UNBUFFERED
     if body is None:
         return JOB.pack(job_id, len(text), length, flags | PASSED) + text
     return b"".join((JOB.pack(job_id, len(text), length, flags), text, body))
@@ -83,9 +89,9 @@ REPLY = struct.Struct("=IIQdqB")
 READY, BROKEN, WHOLE, START, DATA, END, CUT, FAIL, FILE, DROPPED = range(1, 11)
 """Kinds of a reply frame. Of a worker: it takes jobs; it could not import the app (body: why). Of a job:
 
-WHOLE: head and body. START: head and some body, then DATA and END or CUT. FILE: head; the body is a run of the file
-that was passed on the worker's files socket (body: the offset). FAIL, CUT: body is reason NUL detail, before and after
-a START. DROPPED: the job had been revoked.
+WHOLE: head and body. START: head (body: not empty if the pieces are to leave at once), then DATA and END or CUT. FILE:
+head; the body is a run of the file that was passed on the worker's files socket (body: the offset). FAIL, CUT: body is
+reason NUL detail, before and after a START. DROPPED: the job had been revoked.
 """
 
 WHOLE_MAX = 256 * 1024

@@ -197,7 +197,12 @@ class Answer:
         if length is not None and count >= length:
             if count > length:
                 raise BadLength(f"the app gave more than its Content-Length of {length} bytes")
-        elif fields.flush or self._held >= FLUSH_SIZE or monotonic() - self._since >= FLUSH_AFTER:
+        elif (
+            fields.flush
+            or self._reply.unbuffered
+            or self._held >= FLUSH_SIZE
+            or monotonic() - self._since >= FLUSH_AFTER
+        ):
             self._flush(fields)
 
     def _flush(self, fields: Fields) -> None:

@@ -15,12 +15,16 @@ import struct
 import termios
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tinfront.workers.board import DOUBT, Board, create_board
 from tinfront.workers.descriptors import send_with_body
 from tinfront.workers.frames import BODY_INLINE, JobTooLarge, encode_job
+from tinfront.workers.inlet import Inlet
+from tinfront.workers.live import LIVE
+from tinfront.workers.order import NEVER, Line, Shed
 
 if TYPE_CHECKING:
     from tinfront.workers.streamed import Streamed
@@ -46,9 +50,23 @@ class Job:
     :ivar deaths: workers that died of it, or at least with it.
     :ivar verdict: how it is to be refused when it is settled that no worker has it; None: it is sent again.
     :ivar answering: the answer that has begun, if it comes in pieces.
+    :ivar unbuffered: the answer's pieces are to leave as the app gives them.
+    :ivar inlet: of a body that is still on its way, from the first attempt on; else None.
     """
 
-    __slots__ = ("answering", "deaths", "exchange", "id", "queued", "revoked", "script_name", "sent", "verdict")
+    __slots__ = (
+        "answering",
+        "deaths",
+        "exchange",
+        "id",
+        "inlet",
+        "queued",
+        "revoked",
+        "script_name",
+        "sent",
+        "unbuffered",
+        "verdict",
+    )
 
     exchange: Any
     script_name: str
@@ -59,12 +77,16 @@ class Job:
     deaths: int
     verdict: Verdict | None
     answering: Streamed | None
+    unbuffered: bool
+    inlet: Inlet | None
 
 
 class JobQueue:
     """Sends jobs while the look-ahead has room, and takes them back.
 
-    :ivar waiting: jobs not sent yet, oldest first.
+    :ivar waiting: newcomers of this turn; the next ``pump`` sends them, or lets them stand in line.
+    :ivar line: those that wait because all workers are busy and the look-ahead is full.
+    :ivar shed: counts of those that were dropped here.
     :ivar pending: job id to job: sent, and not answered to the end.
     :ivar pump_due: somebody has asked for a ``pump`` at the end of this turn.
     :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
@@ -72,14 +94,18 @@ class JobQueue:
         that has come.
     """
 
-    def __init__(self, slots: int, look_ahead: int, clock: Any) -> None:
+    def __init__(self, slots: int, look_ahead: int, clock: Any, watcher: Any = None, line: Line | None = None) -> None:
+        """:param watcher: an ``IDescriptors``, for bodies that are still on their way."""
         self.waiting: deque[Job] = deque()
+        self.line = Line() if line is None else line
+        self.shed = Shed()
         self.pending: dict[int, Job] = {}
         self.limit = slots * (1 + look_ahead)
         self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
         self._slots = slots
         self._clock = clock
+        self._watcher = watcher
         self._last_id = 0
         self._doubted: list[tuple[Job, int]] = []  # with the id that is revoked: it may have a new one by now
         self._timer: Any = None
@@ -98,58 +124,112 @@ class JobQueue:
         self._send = self._sender.send
         self._is_open = True
 
+    @property
+    def unsent(self) -> int:
+        """How many wait here."""
+        return len(self.waiting) + self.line.count
+
     def pump(self) -> None:
         """Send what may be sent now; whatever does not fit stays. Called whenever something has changed."""
         self.pump_due = False
-        waiting, pending = self.waiting, self.pending
-        while waiting and len(pending) < self.limit:
-            job = waiting.popleft()
+        waiting, pending, line = self.waiting, self.pending, self.line
+        if line.count:
+            self.line_up()
+        while len(pending) < self.limit:
+            if waiting:
+                job = waiting.popleft()
+            elif line.count:
+                job = line.next(pending.values(), monotonic())
+            else:
+                return
             self._last_id = job_id = self._last_id + 1
             body = job.exchange.body
             try:
                 if body is None:
-                    self._send(encode_job(job_id, job.exchange, job.script_name, -1, b""))
+                    self._send(encode_job(job_id, job.exchange, job.script_name, -1, b"", job.unbuffered))
                 elif job.exchange.finished:
                     continue  # and its body is closed
                 else:
                     self._send_with_body(job_id, job, body)
             except (OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in _LATER:
-                    waiting.appendleft(job)
-                    return
+                    line.put_back(job)
+                    break
                 _refuse_unfit(job, error)
                 continue
             job.id = job_id
             job.sent = monotonic()
             job.revoked = 0.0
             pending[job_id] = job
+        if waiting:
+            self.line_up()
+
+    def line_up(self) -> None:
+        """There is no room for all newcomers: from now on it matters who comes next."""
+        waiting, add = self.waiting, self.line.add
+        while waiting:
+            add(waiting.popleft())
 
     def _send_with_body(self, job_id: int, job: Job, body: Any) -> None:
+        if body.live:
+            self._send_with_inlet(job_id, job, body)
+            return
         data = body.data() if body.length <= BODY_INLINE else None
-        message = encode_job(job_id, job.exchange, job.script_name, body.length, data)
+        message = encode_job(job_id, job.exchange, job.script_name, body.length, data, job.unbuffered)
         if data is None:
             send_with_body(self._sender, message, body.fileno())
         else:
             self._send(message)
 
+    def _send_with_inlet(self, job_id: int, job: Job, body: Any) -> None:
+        message = encode_job(job_id, job.exchange, job.script_name, LIVE, None, job.unbuffered)
+        if job.inlet is None:
+            job.inlet = Inlet(body, self._watcher, partial(self.give_up, job))
+        with job.inlet.open() as theirs:
+            try:
+                socket.send_fds(self._sender, [message], [theirs.fileno()])
+            except OSError:
+                job.inlet.shut()
+                raise
+
     def cancel(self, exchange: Any) -> None:
         """Forget an exchange. If no worker has claimed its job, none will."""
-        for job in self.waiting:
-            if job.exchange is exchange:
-                self.waiting.remove(job)
-                return
+        self.line_up()
+        if self.line.remove(exchange) is not None:
+            self.shed.gone += 1
+            return
         for job in self.pending.values():
             if job.exchange is exchange:
+                if job.id not in self.claims():
+                    self.shed.gone += 1
                 self.give_up(job)
                 if job.answering is not None:
                     job.answering.stop()
                 self.pump()
                 return
 
+    def shut(self, exchange: Any) -> bool:
+        """Its client may have left; returns whether it has not begun and all workers have enough to do."""
+        for job in self.pending.values():
+            if job.exchange is exchange:
+                self.board.shut(job.id)
+                busy = [job_id for job_id in self.claims() if job_id in self.pending]  # one just answered is free
+                return job.id not in busy and len(busy) >= self._slots
+        if len(self.pending) >= self.limit:
+            self.line_up()
+        return self.line.holds(exchange)
+
+    def empty(self) -> list[Job]:
+        """Take out all that is not sent yet."""
+        self.line_up()
+        return self.line.expire(NEVER)
+
     def give_up(self, job: Job) -> None:
         """Nobody wants this sent job's answer any more."""
         self.pending.pop(job.id, None)
         self.board.abandon(job.id)
+        if job.inlet is not None:
+            job.inlet.close()
 
     def doubt(self, job: Job, verdict: Verdict | None = None) -> None:
         """Take a sent job back, if no worker has it; then refuse it with the verdict, or send it again."""
@@ -216,10 +296,11 @@ class JobQueue:
         if job.exchange.finished:
             return
         if job.verdict is not None:
+            self.shed.timeout += job.verdict[1] == "queue-timeout"
             refuse(job.exchange, job.verdict)
             return
         job.exchange.retries += 1
-        self.waiting.appendleft(job)
+        self.line.put_back(job)
 
     def close(self) -> None:
         """Let go of socket and board; idle workers see the end of the queue and exit."""
@@ -240,6 +321,12 @@ def refuse(exchange: Any, verdict: Verdict, retry_after: int = 1) -> None:
     status, reason, detail = verdict
     fields = (("Retry-After", str(retry_after)),) if status == 503 else ()
     exchange.refuse(status, reason, detail, fields)
+
+
+def refuse_later(exchange: Any, verdict: Verdict) -> None:
+    """The same for one whose client may have left meanwhile."""
+    if not exchange.finished:
+        refuse(exchange, verdict)
 
 
 def _refuse_unfit(job: Job, error: Exception) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
-from tinfront.workers.jobs import Verdict
+from tinfront.workers.jobs import Verdict, refuse, refuse_later
+from tinfront.workers.order import Line, Shed
 
 if TYPE_CHECKING:
     from twisted.logger import Logger
@@ -57,15 +60,19 @@ class Pool(Service):
     :ivar grace: seconds that running jobs get when the pool is stopped.
     :ivar ready: at least one worker can answer.
     :ivar trouble: why the app cannot be started, or "".
+    :ivar shed: counts of exchanges that were never run.
     """
 
-    def __init__(self, app: App, clock: Any, log: Logger) -> None:
-        """``clock`` provides ``IReactorTime``."""
+    def __init__(self, app: App, clock: Any, log: Logger, call_soon: Callable[[Callable[[], None]], Any]) -> None:
+        """``clock`` provides ``IReactorTime``; ``call_soon`` runs a callable at the end of this turn of the loop."""
         self.grace = 30.0
         self.trouble = ""
         self._app = app
         self._clock = clock
         self._log = log
+        self.shed = Shed()
+        self._call_soon = call_soon
+        self._line = Line(app.queue_fair, app.queue_newest_after)
         self._back_off = BackOff()
         self._refusal: Verdict | None = (503, "app-not-ready", "the pool is not running")
         self._timer: Any = None
@@ -108,6 +115,23 @@ class Pool(Service):
             self._fire(False)
             self._tick()
         return stopped
+
+    def _make_room(self, exchange: Any) -> bool:
+        """The queue is full: refuse this exchange, or another in its favour; returns whether it may wait."""
+        self.shed.full += 1
+        self._line_up()
+        item = self._line.crowd_out(exchange, monotonic())
+        verdict = (503, "queue-full", f"{self._app.queue_max} jobs are waiting for {self._app.name}")
+        if item is None:
+            refuse(exchange, verdict)
+            return False
+        # Not at once: what its client has pipelined behind it would take the place.
+        self._call_soon(partial(refuse_later, item.exchange, verdict))
+        return True
+
+    def _line_up(self) -> None:
+        """Let the newcomers of this turn stand in line."""
+        raise NotImplementedError
 
     def _begin(self) -> None:
         raise NotImplementedError

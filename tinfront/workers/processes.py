@@ -19,6 +19,7 @@ from tinfront.workers.crew import Crew
 from tinfront.workers.deadlines import Deadlines
 from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse
 from tinfront.workers.nurse import Nurse
+from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class ProcessPool(Pool):
         call_soon: Callable[[Callable[[], None]], Any] = _at_once,
     ) -> None:
         """``clock`` provides ``IReactorTime``; ``call_soon`` runs a callable at the end of this turn of the loop."""
-        super().__init__(app, clock, log)
+        super().__init__(app, clock, log, call_soon)
         slots = app.workers * app.threads
-        self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock)
+        self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock, descriptors, self._line)
         queue.before_settling = self._drain
+        queue.shed = self.shed
         self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
-        self._call_soon = call_soon
         self._bound = app.queue_max + slots
         nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
@@ -68,20 +69,20 @@ class ProcessPool(Pool):
 
     # --- what others call --------------------------------------------------------------------------------------------
 
-    def submit(self, exchange: Any, script_name: str) -> None:
-        """Run the app for an exchange whose body is sealed; see ``IWorkerPool``."""
+    def submit(self, exchange: Any, script_name: str, unbuffered: bool = False) -> None:
+        """Run the app for an exchange; see ``IWorkerPool``."""
         waiting = self._waiting
         if self._refusal is not None:
             refuse(exchange, self._refusal, self._back_off.retry_after)
             return
-        if len(waiting) + len(self._pending) >= self._bound:
-            refuse(exchange, (503, "queue-full", f"{self._app.queue_max} jobs are waiting for {self._app.name}"))
+        if len(waiting) + self._line.count + len(self._pending) >= self._bound and not self._make_room(exchange):
             return
         job = Job()
         job.exchange = exchange
         job.script_name = script_name
         job.deaths = 0
-        job.answering = job.verdict = None
+        job.unbuffered = unbuffered
+        job.answering = job.verdict = job.inlet = None
         job.queued = exchange.queued = monotonic()
         waiting.append(job)
         if not self._queue.pump_due:
@@ -93,12 +94,23 @@ class ProcessPool(Pool):
         """The client has left: forget the exchange. If no worker has claimed its job, none will."""
         self._queue.cancel(exchange)
 
+    def shut(self, exchange: Any) -> bool:
+        """See ``IWorkerPool``."""
+        return self._queue.shut(exchange)
+
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
         claims = self._queue.claims()
         running = sum(1 for job_id in claims if job_id in self._pending)
         idle = max(0, self._crew.ready * self._app.threads - len(claims))
-        return len(claims), idle, len(self._waiting) + len(self._pending) - running
+        return len(claims), idle, self._queue.unsent + len(self._pending) - running
+
+    def oldest_wait(self) -> float:
+        """See ``IWorkerPool``."""
+        claims = self._queue.claims()
+        unclaimed = [job.queued for job in self._pending.values() if job.id not in claims and job.answering is None]
+        oldest = min([self._line.oldest(), *unclaimed])
+        return max(0.0, monotonic() - oldest) if oldest < NEVER else 0.0
 
     @property
     def ready(self) -> bool:
@@ -120,7 +132,7 @@ class ProcessPool(Pool):
     def _advance_stop(self, now: float) -> bool:
         crew = self._crew
         late = now - self._stop_began - self.grace
-        if self._stop_stage == 0 and (late >= 0 or not (self._waiting or self._pending)):
+        if self._stop_stage == 0 and (late >= 0 or not (self._queue.unsent or self._pending)):
             self._stop_stage = 1
             crew.stop()
         elif self._stop_stage == 1 and late >= 0:
@@ -178,7 +190,7 @@ class ProcessPool(Pool):
             job.answering.fail(502, "worker-died", detail)
         elif exchange.finished:
             pass
-        elif not retry or exchange.head.method not in _IDEMPOTENT:
+        elif not retry or exchange.head.method not in _IDEMPOTENT or (job.inlet is not None and job.inlet.started):
             refuse(exchange, (502, "worker-died", detail))
         elif job.deaths > 1:
             refuse(exchange, (502, "poison", f"a second worker died of it; {detail}"))
@@ -186,9 +198,12 @@ class ProcessPool(Pool):
             refuse(exchange, (503, "stopping", detail))
         else:
             exchange.retries += 1
-            self._waiting.appendleft(job)
+            self._line.put_back(job)
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _line_up(self) -> None:
+        self._queue.line_up()
 
     def _drain(self) -> None:
         for worker in self._crew:
@@ -197,8 +212,7 @@ class ProcessPool(Pool):
 
     def _refuse_all(self, verdict: Verdict) -> None:
         """Answer all that wait; take back what was sent, and cut what has begun."""
-        while self._waiting:
-            job = self._waiting.popleft()
+        for job in self._queue.empty():
             if not job.exchange.finished:
                 refuse(job.exchange, verdict, self._back_off.retry_after)
         claims = self._queue.claims()

@@ -129,7 +129,7 @@ class ReplyStream:
             exchange.respond(answer, body)
         if self._decoder.error:
             self._violate(self._decoder.error)
-        elif self._queue.waiting:
+        elif self._queue.line.count:
             self._queue.pump()
 
     def drain(self) -> None:
@@ -209,7 +209,7 @@ class ReplyStream:
         status, reason, fields, _ = known
         answer = ResponseHead(status, fields.copy(), None if length < 0 else length, reason)
         if kind == START:
-            self._start(job, answer)
+            self._start(job, answer, bool(body))
             return
         del self._pending[job_id]
         if file is None:
@@ -219,8 +219,8 @@ class ReplyStream:
         else:
             exchange.respond(answer, FileSlice(file, OFFSET.unpack(body)[0], length))
 
-    def _start(self, job: Job, head: ResponseHead) -> None:
-        streamed = self.current = job.answering = Streamed(self, job, head.length)
+    def _start(self, job: Job, head: ResponseHead, unbuffered: bool) -> None:
+        streamed = self.current = job.answering = Streamed(self, job, head.length, unbuffered)
         job.exchange.respond(head, streamed)
         if streamed.outbox is None and self.current is streamed:
             # A filter takes its time; or the exchange is over and will never say so.

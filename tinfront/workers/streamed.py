@@ -19,12 +19,14 @@ class Streamed:
     """Stands between a reply stream and an outbox for the length of one answer.
 
     :ivar outbox: None until the exchange has taken the head.
+    :ivar unbuffered: see ``IBodyProducer``.
     """
 
-    __slots__ = ("_left", "_stream", "job", "outbox")
+    __slots__ = ("_left", "_stream", "job", "outbox", "unbuffered")
 
-    def __init__(self, stream: ReplyStream, job: Job, length: int | None) -> None:
+    def __init__(self, stream: ReplyStream, job: Job, length: int | None, unbuffered: bool = False) -> None:
         """``length``: as announced, or None."""
+        self.unbuffered = unbuffered
         self._stream = stream
         self._left = length
         self.job = job

@@ -172,6 +172,7 @@ class ThreadCrew:
             task.claimed = monotonic()
             applog.current[ident] = task.exchange.request_id
             self._perform(task)
+            task.over = True
             if task.producer is not None:
                 self._handover.post(self._pool.on_free, (task,))
             if applog.unfinished:
@@ -187,6 +188,7 @@ class ThreadCrew:
         fixed = [head.method, script_name, head.path, head.query, head.target, head.version, head.authority]
         fixed += [peer[0], str(peer[1]), local[0], str(local[1]), exchange.request_id]
         environ = make_environ(self._base, fixed, fields.keys(), fields.values(), exchange.secure)
+        environ["tinfront.client_connected"] = task.client_connected
         stream = add_input(environ, task.length, task.data, task.fd)
         assert self._app is not None
         run(self._app, environ, ThreadReply(task, self._handover.post, self._pool.on_answer))

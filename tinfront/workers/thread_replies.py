@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from zope.interface import implementer
@@ -15,6 +16,8 @@ from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead
 from tinfront.http.status import REASONS
 from tinfront.interfaces import IBodyProducer, IReply
 from tinfront.workers.descriptors import reopen
+from tinfront.workers.inlet import Inlet
+from tinfront.workers.live import LIVE
 
 HIGH_MARK = 256 * 1024
 """Bytes of one answer that may wait for the front; then the thread that writes it waits."""
@@ -32,8 +35,12 @@ class Task:
     :ivar claimed: monotonic seconds at which a thread began; 0.0 before. ``queued`` likewise.
     :ivar thread: the thread that runs it.
     :ivar gone: nobody wants the answer any more.
+    :ivar shut: the client has most likely left.
     :ivar answered: the front has its head.
+    :ivar over: its thread is done with it.
     :ivar producer: of an answer that comes in pieces.
+    :ivar unbuffered: its pieces are to leave as the app gives them.
+    :ivar inlet: of a body that is still on its way, else None.
     """
 
     __slots__ = (
@@ -44,24 +51,32 @@ class Task:
         "exchange",
         "fd",
         "gone",
+        "inlet",
         "length",
+        "over",
         "producer",
         "queued",
         "script_name",
+        "shut",
         "thread",
+        "unbuffered",
     )
 
-    def __init__(self, exchange: Any, script_name: str, queued: float) -> None:
+    def __init__(self, exchange: Any, script_name: str, queued: float, unbuffered: bool = False) -> None:
         self.exchange = exchange
         self.script_name = script_name
         self.queued = queued
         self.claimed = 0.0
         self.gone = False
+        self.shut = False
         self.answered = False
+        self.over = False
         self.length = -1
         self.data: bytes | None = None
         self.fd = -1
         self.producer: ThreadProducer | None = None
+        self.unbuffered = unbuffered
+        self.inlet: Inlet | None = None
         self.thread: threading.Thread | None = None
         self._ticket = [True]
 
@@ -72,13 +87,22 @@ class Task:
         except IndexError:
             return False
 
-    def take_body(self) -> None:
+    def client_connected(self) -> bool:
+        """Whether anybody still waits for the answer: ``tinfront.client_connected`` in environ."""
+        return not (self.gone or self.shut)
+
+    def take_body(self, watcher: Any, on_lost: Callable[[Task], object]) -> None:
         """Take the body from the exchange, which may close it while a thread still reads.
 
+        :param watcher: an ``IDescriptors``; ``on_lost`` is called if a body that is still on its way breaks off.
         :raises OSError: there are no descriptors left.
         """
         body = self.exchange.body
-        if body is not None:
+        if body.live:
+            inlet = Inlet(body, watcher, partial(on_lost, self))
+            self.length, self.fd = LIVE, inlet.open().detach()
+            self.inlet = inlet
+        else:
             self.length, self.data = body.length, body.data()
             if self.data is None:
                 self.fd = reopen(body.fileno())
@@ -86,6 +110,8 @@ class Task:
     def forget(self) -> bool:
         """Nobody wants its answer: what it writes goes nowhere. True if it has not begun, and never will."""
         self.gone = True
+        if self.inlet is not None:
+            self.inlet.close()
         if self.claim():
             if self.fd >= 0:
                 os.close(self.fd)
@@ -97,9 +123,13 @@ class Task:
 
 @implementer(IBodyProducer)
 class ThreadProducer:
-    """A body that a thread writes and the front takes, with back-pressure between them."""
+    """A body that a thread writes and the front takes, with back-pressure between them.
 
-    def __init__(self, task: Task, post: Post) -> None:
+    :ivar unbuffered: see ``IBodyProducer``.
+    """
+
+    def __init__(self, task: Task, post: Post, unbuffered: bool = False) -> None:
+        self.unbuffered = unbuffered
         self._task = task
         self._post = post
         self._pieces: deque[bytes] = deque()
@@ -191,10 +221,11 @@ class ThreadProducer:
 class ThreadReply:
     """The way out for one task's answer. Nothing here touches the exchange: that is the front's, in its own thread."""
 
-    __slots__ = ("_done", "_post", "_task")
+    __slots__ = ("_done", "_post", "_task", "unbuffered")
 
     def __init__(self, task: Task, post: Post, done: Callable[[Task, Any, Any], None]) -> None:
         """``done`` is called in the front with the task, its head and its body."""
+        self.unbuffered = task.unbuffered
         self._task = task
         self._post = post
         self._done = done
@@ -203,11 +234,12 @@ class ThreadReply:
         """The whole answer."""
         self._answer(status, fields, length, body)
 
-    def start(self, status: str, fields: list[tuple[str, str]], data: bytes, length: int | None) -> None:
+    def start(self, status: str, fields: Any, data: bytes, length: int | None) -> None:
         """The head and some body; more follows."""
         if self._task.gone:
             raise ClientGone
-        producer = self._task.producer = ThreadProducer(self._task, self._post)
+        unbuffered = self.unbuffered or fields.flush  # they are checked ``Fields``
+        producer = self._task.producer = ThreadProducer(self._task, self._post, unbuffered)
         self._answer(status, fields, length, producer)
         producer.put(data)
 

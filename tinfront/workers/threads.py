@@ -18,7 +18,8 @@ from zope.interface import implementer
 
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
-from tinfront.workers.jobs import refuse
+from tinfront.workers.jobs import LOOK_AHEAD, refuse
+from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from tinfront.config.model import App
+    from tinfront.interfaces import IDescriptors
 
-SENT_MAX = 64
-"""Tasks that threads may find without asking the front; each can be taken back as long as it is not begun."""
+SENT_MIN, SENT_MAX = 16, 64
+"""Tasks that threads may find without asking the front, few or many threads; each can be taken back as long as it is
+not begun. Those beyond stand in line, so more would blunt the rules of ``order``, and fewer let threads fall asleep."""
 
 LINGER = 0.3
 """Seconds that threads without a task get to end, even when the grace of a stop is over."""
@@ -45,33 +48,42 @@ class ThreadPool(Pool):
     :ivar grace: seconds that running jobs get when the pool is stopped; threads that run longer are left behind.
     """
 
-    def __init__(self, app: App, call_soon: Callable[[Callable[[], None]], None], clock: Any, log: Logger) -> None:
+    def __init__(
+        self,
+        app: App,
+        descriptors: IDescriptors,
+        call_soon: Callable[[Callable[[], None]], None],
+        clock: Any,
+        log: Logger,
+    ) -> None:
         """``call_soon`` has the front call something soon, and may be called by any thread."""
-        super().__init__(app, clock, log)
+        super().__init__(app, clock, log, call_soon)
+        self._descriptors = descriptors
         self._handover = Handover(call_soon, self._report_bug)
         self._relay = LogRelay(self._handover, log, app.name)
         self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self._relay, self)
         self._waiting: deque[Task] = deque()
         self._sent: set[Task] = set()
+        self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self._left: dict[Task, float] = {}
         self._loading = False
         self._interval = 0.0
         self._stop_left = 0.0
-        self._call_soon = call_soon
         self._pumping = False
         self._pid = 0
 
     # --- what others call --------------------------------------------------------------------------------------------
 
-    def submit(self, exchange: Any, script_name: str) -> None:
-        """Run the app for an exchange whose body is sealed; see ``IWorkerPool``."""
+    def submit(self, exchange: Any, script_name: str, unbuffered: bool = False) -> None:
+        """Run the app for an exchange; see ``IWorkerPool``."""
         if self._refusal is not None:
             refuse(exchange, self._refusal, self._back_off.retry_after)
             return
-        if len(self._waiting) + len(self._sent) >= self._app.queue_max + self._app.threads:
-            refuse(exchange, (503, "queue-full", f"{self._app.queue_max} jobs are waiting for {self._app.name}"))
+        count = len(self._waiting) + self._line.count + len(self._sent)
+        if count >= self._app.queue_max + self._app.threads and not self._make_room(exchange):
             return
         exchange.queued = now = monotonic()
-        self._waiting.append(Task(exchange, script_name, now))
+        self._waiting.append(Task(exchange, script_name, now, unbuffered))
         if not self._pumping:
             # At the end of this turn of the loop: a thread that is woken earlier takes the interpreter's lock from
             # the front in the middle of its work, once per request.
@@ -80,16 +92,36 @@ class ThreadPool(Pool):
 
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no thread has begun with it, none will."""
-        for task in (*self._waiting, *self._sent):
+        self._line_up()
+        task = self._line.remove(exchange) or next((task for task in self._sent if task.exchange is exchange), None)
+        if task is None:
+            return
+        if self._forget(task):
+            self.shed.gone += 1
+        elif not task.answered:
+            self._left[task] = monotonic()  # when its thread has been at it for too long, another takes its place
+        self._pump()
+
+    def shut(self, exchange: Any) -> bool:
+        """See ``IWorkerPool``."""
+        for task in self._sent:
             if task.exchange is exchange:
-                self._forget(task)
-                self._pump()
-                return
+                task.shut = True
+                return not task.claimed and self.load()[1] == 0
+        if len(self._sent) >= self._sent_max:
+            self._line_up()
+        return self._line.holds(exchange)
 
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
         running = sum(1 for task in self._sent if task.claimed)
-        return running, max(0, self._crew.able - running), len(self._waiting) + len(self._sent) - running
+        waiting = len(self._waiting) + self._line.count + len(self._sent) - running
+        return running, max(0, self._crew.able - running), waiting
+
+    def oldest_wait(self) -> float:
+        """See ``IWorkerPool``."""
+        oldest = min([self._line.oldest(), *(task.queued for task in self._sent if not task.claimed)])
+        return max(0.0, monotonic() - oldest) if oldest < NEVER else 0.0
 
     @property
     def ready(self) -> bool:
@@ -116,8 +148,9 @@ class ThreadPool(Pool):
         self._back_off.failed()
         self._log.error("[{app}] cannot start: {text}", app=self._app.name, text=applog.cut(trouble))
         verdict = self._shut(trouble.rstrip().rpartition("\n")[2])
-        while self._waiting:
-            refuse(self._waiting.popleft().exchange, verdict, self._back_off.retry_after)
+        self._line_up()
+        for task in self._line.expire(NEVER):
+            refuse(task.exchange, verdict, self._back_off.retry_after)
 
     def _sweep(self, now: float) -> None:
         if not len(self._crew) and not self._loading and now >= self._back_off.until and self._stopped is None:
@@ -125,18 +158,35 @@ class ThreadPool(Pool):
             self._crew.load(self._app.wsgi, self._app.path, self._on_loaded)
         limit = self._app.queue_timeout
         if limit:
-            overdue = [task for task in (*self._waiting, *self._sent) if not task.claimed and now - task.queued > limit]
-            for task in overdue:
+            verdict = (503, "queue-timeout", f"no thread of {self._app.name} was free within {limit:g} s")
+            for task in [task for task in (*self._line, *self._sent) if not task.claimed and now - task.queued > limit]:
                 if self._forget(task):
-                    verdict = (503, "queue-timeout", f"no thread of {self._app.name} was free within {limit:g} s")
+                    self.shed.timeout += 1
                     refuse(task.exchange, verdict)
         limit = self._app.timeout
         if limit:
             for task in [task for task in self._sent if task.claimed and not task.answered]:
-                if now - task.claimed > limit:
+                since = task.claimed if task.inlet is None else task.inlet.idle_since(task.claimed, now)
+                if now - since > limit:
                     self._fail_overdue(task, now - task.claimed)
+            self._sweep_left(now, limit)
         self._relay.report()
         self._pump()
+
+    def _sweep_left(self, now: float, limit: float) -> None:
+        """Threads that go on for a client that has left: a stuck one must not cost its slot for ever."""
+        self._left.update({task: now for task in self._sent if task.gone and task not in self._left})
+        self._left = {task: since for task, since in self._left.items() if not task.over}
+        for task in [task for task, since in self._left.items() if now - since > limit]:
+            del self._left[task]
+            self._sent.discard(task)
+            assert task.thread is not None
+            self._log.error(
+                "[{app}] a thread was busy for {limit:g} s after its client had left; it is given up",
+                app=self._app.name,
+                limit=limit,
+            )
+            self._crew.give_up(task.thread)
 
     def _fail_overdue(self, task: Task, age: float) -> None:
         """504: the slot is given up, for a thread cannot be ended; another takes its place."""
@@ -158,11 +208,12 @@ class ThreadPool(Pool):
 
     def _advance_stop(self, now: float) -> bool:
         late = now - self._stop_began >= self.grace
-        if not late and (self._waiting or self._sent or self._loading):
+        if not late and (self._waiting or self._line.count or self._sent or self._loading):
             return False
         if self._stop_stage == 0:
             self._stop_stage = 1
-            for task in [*self._waiting, *self._sent]:
+            self._line_up()
+            for task in (*self._line, *self._sent):
                 self._end_unfinished(task)
             self._crew.stop()
             self._stop_left = now + LINGER
@@ -189,24 +240,41 @@ class ThreadPool(Pool):
     def _pump(self) -> None:
         """Give the threads what they can do next."""
         self._pumping = False
-        waiting, sent, crew = self._waiting, self._sent, self._crew
-        while waiting and len(sent) < SENT_MAX and crew.able:
-            task = waiting.popleft()
-            if task.exchange.body is not None and not task.exchange.finished:
+        waiting, line, sent, crew = self._waiting, self._line, self._sent, self._crew
+        if line.count:
+            self._line_up()
+        while (waiting or line.count) and len(sent) < self._sent_max and crew.able:
+            task = waiting.popleft() if waiting else line.next(sent, monotonic())
+            if task.exchange.body is not None:
+                if task.exchange.finished:
+                    continue  # and its body is closed
                 try:
-                    task.take_body()
+                    task.take_body(self._descriptors, self._lose)
                 except OSError as error:
                     refuse(task.exchange, (500, "job-unsent", str(error)))
                     continue
             sent.add(task)
             crew.run(task)
+        if waiting:
+            self._line_up()
+
+    def _line_up(self) -> None:
+        """There is no room for all newcomers: from now on it matters who comes next."""
+        while self._waiting:
+            self._line.add(self._waiting.popleft())
+
+    def _lose(self, task: Task) -> None:
+        """The exchange is over, though the app has not read all of the body that was on its way."""
+        if task in self._sent and not task.answered:
+            self._forget(task)
+            self._left[task] = monotonic()
 
     def _forget(self, task: Task) -> bool:
         """Nobody wants this task's answer; True if no thread has begun with it."""
         if task in self._sent:
             self._sent.discard(task)
         else:
-            self._waiting.remove(task)
+            self._line.remove(task.exchange)
         return task.forget()
 
     def on_answer(self, task: Task, head: Any, body: Any) -> None:
@@ -224,7 +292,7 @@ class ThreadPool(Pool):
                 exchange.refuse(*body)
             else:
                 exchange.respond(head, body)
-        if self._waiting:
+        if self._line.count:
             self._pump()
 
     def on_free(self, task: Task) -> None:

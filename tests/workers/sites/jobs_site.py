@@ -231,4 +231,44 @@ def process(environ, start_response):
     return answer(start_response, json.dumps(told))
 
 
+def upload(environ, start_response):
+    """Notes each piece of the body in the file named in the query, and what it was in the end."""
+    total = 0
+    with open(environ["QUERY_STRING"], "a", buffering=1) as notes:
+        try:
+            while piece := environ["wsgi.input"].read1(65536):
+                total += len(piece)
+                notes.write(f"{total}\n")
+        except OSError as error:
+            notes.write(f"{type(error).__name__}\n")
+            raise
+        notes.write("whole\n")
+    return answer(start_response, json.dumps([total, environ.get("CONTENT_LENGTH")]))
+
+
+def upload_when_told(environ, start_response):
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.002)
+    return answer(start_response, len(environ["wsgi.input"].read()))
+
+
+def ignore(environ, start_response):
+    return answer(start_response, "not read")
+
+
+def die_reading(environ, start_response):
+    environ["wsgi.input"].read(1)
+    die_once(environ, start_response)
+
+
+def connected(environ, start_response):
+    """Waits until the client has left, and says so in the file named in the query."""
+    with open(environ["QUERY_STRING"], "a", buffering=1) as notes:
+        notes.write(f"{environ['tinfront.client_connected']()}\n")
+        while environ["tinfront.client_connected"]():
+            time.sleep(0.002)
+        notes.write("left\n")
+    return answer(start_response, "nobody hears this")
+
+
 PAGES = {name.replace("_", "-"): page for name, page in list(globals().items()) if callable(page)}
