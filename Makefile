@@ -1,6 +1,7 @@
 # make run    the demo site on http://127.0.0.1:8080 and https://127.0.0.1:8443
 # make test   all tests
 # make docs   render the option reference, docs/options.md
+# make fuzz   look for bytes that break what reads them, for a minute
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
 # Each target sets up what it needs, in .venv.
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 # modules of synchronous TestCases
 TRIAL := tests/test_tap.py tests/test_signals.py
 
-.PHONY: run test lint bench bench-setup docs clean
+.PHONY: run test lint fuzz bench bench-setup docs clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/tinfront run etc/site.ini
@@ -23,6 +24,10 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Heads, chunked bodies and INI files, 20 s each. FUZZ passes options on: make fuzz FUZZ="--seconds 600 head"
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m fuzz $(FUZZ)
 
 # Side by side with the peers. BENCH passes options on: make bench BENCH="--quick --only hello"
 bench: bench-setup
@@ -62,6 +67,11 @@ $(BIN)/python:
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
 	@echo 'installing tinfront into $(VENV) …'
 	$(BIN)/python -m pip install -qq --editable .
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/run.stamp
+	@echo 'installing the fuzzer into $(VENV) …'
+	$(BIN)/python -m pip install -qq --editable '.[fuzz]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp

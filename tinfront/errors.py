@@ -27,7 +27,11 @@ class ProtocolError(TinfrontError):
 
     :ivar status: the answer's status code.
     :ivar reason: the reason code, for example ``bad-header``.
+    :ivar line: method, target and version, as far as they were understood, where there is no ``RequestHead``. Bounded;
+        method and version are harmless, the target may hold any character.
     """
+
+    line = ("-", "-", "-")
 
     def __init__(self, status: int, reason: str, detail: str = "") -> None:
         super().__init__(detail or reason)

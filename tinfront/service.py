@@ -25,12 +25,14 @@ from tinfront.config.model import Config, Route
 from tinfront.config.model import Listener as ListenerModel
 from tinfront.control import Control, status
 from tinfront.errors import ConfigError
+from tinfront.filters.encoded_slashes import EncodedSlashes
 from tinfront.front.accesslog import FORMATS, AccessLog
 from tinfront.front.atoms import compile_format
 from tinfront.front.connection import Connection
 from tinfront.front.listener import Capacity, Ground, Listener
 from tinfront.front.pages import Pages
 from tinfront.front.proxies import Proxies
+from tinfront.front.report import Report
 from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.front.tls import Certificates
@@ -83,6 +85,7 @@ class Site(MultiService):
         self.access_log = self._make_access_log()
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)
+        self._report = Report(log)
         self.budget = Budget(server.spool_max, server.spool_dir)
         self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
         self._sites: list[SiteTable] = []
@@ -138,16 +141,17 @@ class Site(MultiService):
     def _make_table(self, catalog: Catalog) -> Table:
         table = Table()
         for site in self._config.sites:
-            routes = [self._make_route(route, catalog) for route in site.routes]
+            first = [EncodedSlashes()] if site.encoded_slashes == "reject" else []
+            routes = [self._make_route(route, catalog, first) for route in site.routes]
             self._sites.append(SiteTable(site.name, routes))
             table.add(self._sites[-1], site.hosts, site.default)
         return table
 
-    def _make_route(self, route: Route, catalog: Catalog) -> BoundRoute:
+    def _make_route(self, route: Route, catalog: Catalog, first: list[Any]) -> BoundRoute:
         parts = Parts(route, self._config.server, self.pools)
         try:
             handler = catalog.handler(route.handler).make(route.settings, parts)
-            filters = [self._make_filter(name, catalog) for name in route.filters]
+            filters = first + [self._make_filter(name, catalog) for name in route.filters]
         except ConfigError as error:
             where = f"{route.place.file}:{route.place.line}: [route:{route.site} {route.pattern}]"
             raise ConfigError(*(f"{where} {finding}" for finding in error.findings)) from error
@@ -178,6 +182,7 @@ class Site(MultiService):
             certificate_of=self.certificates.of,
             proxies=Proxies(model.trusted_proxies, model.proxy_headers),
             observers=(self.access_log.on_finish,) if self.access_log is not None else (),
+            report=self._report,
         )
 
     # --- running
@@ -220,6 +225,7 @@ class Site(MultiService):
     def _tick(self) -> None:
         """Once a second: a new Date, and the log lines of the last second."""
         self._preamble.tick(format_date(time.time()))
+        self._report.tick()
         if self.access_log is not None:
             self.access_log.flush()
             self.access_log.report(log)

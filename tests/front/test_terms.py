@@ -10,6 +10,7 @@ def test_what_a_listener_need_not_say() -> None:
     assert terms.codec_for is None
     assert terms.certificate_of(object()) is None
     assert terms.log.namespace == "tinfront"
+    assert callable(terms.report)
 
 
 def test_all_connections_share_them_and_none_shares_a_codec() -> None:

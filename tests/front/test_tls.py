@@ -139,7 +139,7 @@ def test_plain_text_is_answered_in_plain_text(rig, certificates):
         assert answer == PLAIN_TEXT_ANSWER
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"plain HTTP was sent to an HTTPS port" in answer
-        client.sendall(b"x" * 100_000)  # is read and dropped, not reset
+        rig.run(client.sendall, b"x" * 100_000)  # is read and dropped, not reset
     rig.until(lambda: listener.roll.current == 0)
     assert rig.connections == []
 

@@ -50,7 +50,15 @@ def test_what_is_no_target(target: str) -> None:
         ("/%2541", "/%41"),  # once only
         ("/%2e%2e/a", None),
         ("/a/%2E%2e/b", "/b"),
-        ("/a%2f..%2fb", "/b"),
+        ("/a%2fb", "/a/b"),
+        ("/%2Fa%2f%2F", "//a//"),
+        ("/a%2f..%2fb", None),  # /b for us, and one segment for who does not decode it
+        ("/a%2F../b", None),
+        ("/a/%2e%2e%2fb", None),
+        ("/a%2f.", None),
+        ("/a%2fb/./c", None),
+        ("/a%2f.b", "/a/.b"),
+        ("/a%252fb/../c", "/c"),
         ("/a/./b/.", "/a/b/"),
         ("/a/b/..", "/a/"),
         ("/a/..", "/"),
@@ -149,6 +157,8 @@ def test_hosts(authority: str, expected: tuple[str, str]) -> None:
         'a"b',
         "a\tb",
         "d\xe9mo",
+        "a" * 263,
+        "a." * 131 + ".a",
     ],
 )
 def test_malformed_hosts(authority: str) -> None:

@@ -50,6 +50,62 @@ class TestHost:
         assert statuses(front.connect(secure=True).send(GET)) == [200]
 
 
+class TestConnection:
+    """Section 7.6.1 and 7.8: what is meant for one connection."""
+
+    @pytest.mark.parametrize("name", [b"h2c", b"websocket", b"TLS/1.2"])
+    def test_an_upgrade_that_is_not_offered_is_ignored(self, name: bytes) -> None:
+        lines = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + name, b"HTTP2-Settings: AAMAAABk")
+        client = Front().connect()
+        assert statuses(client.send(request(b"GET / HTTP/1.1", *lines) + GET)) == [200, 200]
+
+    @pytest.mark.parametrize("name", [b"Content-Length", b"Transfer-Encoding", b"Host"])
+    def test_connection_cannot_take_framing_or_routing_away(self, name: bytes) -> None:
+        data = request(b"POST / HTTP/1.1", b"Connection: " + name, b"Content-Length: 5", body=b"hello")
+        assert [reply.body for reply in replies(Front().exchange(data + GET))] == [b"POST /? 5\nhello", b"GET /? 0\n"]
+
+
+class TestValues:
+    """Section 5.5: white space around a value is not part of it, and of the rest nothing is lost."""
+
+    @pytest.mark.parametrize("sent", [b"X:a b", b"X: a b", b"X:\t a b \t", b"X:   a b"])
+    def test_white_space(self, sent: bytes) -> None:
+        front = Front()
+        front.exchange(request(b"GET / HTTP/1.1", sent))
+        assert front.over[0].head.fields["x"] == "a b"
+
+    def test_other_bytes_are_kept(self) -> None:
+        front = Front()
+        front.exchange(request(b"GET / HTTP/1.1", b"X: \x85\xa0caf\xe9\xff"))
+        assert front.over[0].head.fields["x"] == "\x85\xa0caf\xe9\xff"
+
+
+class TestNames:
+    """Section 5.1 and RFC 3875 section 4.1.18: a name stands for itself only."""
+
+    @pytest.mark.parametrize("line", [b"Content_Length: 5", b"X_Forwarded_For: ::1", b"Proxy: evil.test"])
+    def test_names_that_could_pass_for_others_are_dropped(self, line: bytes) -> None:
+        front = Front()
+        assert statuses(front.exchange(request(b"GET / HTTP/1.1", line))) == [200]
+        assert set(front.over[0].head.fields) == {"host"}
+
+    @pytest.mark.parametrize("name", [b"Content-Type", b"User-Agent", b"Authorization", b"Referer", b"If-Range"])
+    def test_a_field_that_may_stand_once_stands_once(self, name: bytes) -> None:
+        client = Front().connect()
+        data = client.send(request(b"GET / HTTP/1.1", name + b": a", name.lower() + b": a") + GET)
+        assert statuses(data) == [400]
+        assert b"duplicate-header" in data
+
+
+class TestDate:
+    """Section 6.6.1: every answer that is not interim has a date."""
+
+    def test_good_and_bad_answers(self) -> None:
+        for data in (GET, b"BROKEN\r\n\r\n", request(b"GET /%00 HTTP/1.1")):
+            [reply] = replies(Front().exchange(data))
+            assert reply.fields["date"] == "now"
+
+
 class TestMethods:
     """Section 9: what is never served, and what needs no body."""
 
@@ -71,6 +127,16 @@ class TestMethods:
         front = Front()
         front.exchange(request(b"HEAD / HTTP/1.1"))
         assert [exchange.sent for exchange in front.over] == [0]
+
+    def test_a_refused_head_request_has_no_body_either(self) -> None:
+        front = Front()
+        client = front.connect()
+        data = client.send(request(b"HEAD / HTTP/1.1", b"X : y"))
+        [reply] = replies(data, "HEAD")
+        assert (reply.status, reply.body) == (400, b"")
+        assert int(reply.fields["content-length"]) > 0
+        assert data.endswith(b"\r\n\r\n")
+        assert client.closed
 
     def test_error_pages_for_head_have_no_body(self) -> None:
         front = Front(lambda exchange: exchange.refuse(500, "test"))

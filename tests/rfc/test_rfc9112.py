@@ -68,9 +68,22 @@ class TestMessages:
     def test_space_between_the_request_line_and_the_first_field(self) -> None:
         assert refused(b"GET / HTTP/1.1\r\n Host: demo.test\r\n\r\n") == (400, "bad-header")
 
+    @pytest.mark.parametrize("control", [b"\0", b"\x01", b"\x08", b"\x0b", b"\x0c", b"\x1b", b"\x7f"])
+    def test_controls_are_nowhere_in_a_head(self, control: bytes) -> None:
+        for place in (b"G%bT / HTTP/1.1", b"GET /%b HTTP/1.1", b"GET / HTTP/1.1%b"):
+            assert refused(place % control + b"\r\nHost: demo.test\r\n\r\n") == (400, "bad-request-line")
+        for line in (b"X%b: y", b"X: y%bz", b"%bX: y", b"X:%by"):
+            assert refused(post(b"", line % control)) == (400, "bad-header")
+
+    def test_many_empty_lines_are_no_request_and_are_not_kept(self) -> None:
+        client = Front().connect()
+        assert client.send(b"\r\n" * 50_000) == b""
+        assert not client.connection.codec.held
+        assert statuses(client.send(GET)) == [200]
+
     def test_other_protocols(self) -> None:
         assert refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") == (400, "tls-on-plain-port")
-        assert refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == (505, "bad-version")
+        assert refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == (505, "http2-on-plain-port")
         assert refused(b"SSH-2.0-OpenSSH_9.9\r\n\r\n") == (400, "bad-request-line")
         assert refused(b"*1\r\n$4\r\nPING\r\n") == (400, "bad-request-line")
         assert refused(b"\0" * 100) == (400, "bad-request-line")
@@ -104,6 +117,10 @@ class TestRequestLine:
         assert refused(b"get / HTTP/1.1\r\nHost: demo.test\r\n\r\n") == (400, "bad-request-line")
         assert answered(b"PURGE / HTTP/1.1\r\nHost: demo.test\r\n\r\n") == [200]
 
+    @pytest.mark.parametrize("method", [b"A" * 33, b"G@T", b"G/T", b"", b"1GET", b"G\xc9T"])
+    def test_methods_that_are_none(self, method: bytes) -> None:
+        assert refused(b"%b / HTTP/1.1\r\nHost: demo.test\r\n\r\n" % method) == (400, "bad-request-line")
+
     def test_a_request_line_too_long_is_414(self) -> None:
         assert refused(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: demo.test\r\n\r\n") == (414, "line-too-long")
         assert refused(b"GET /" + b"a" * 50_000) == (414, "line-too-long")
@@ -117,18 +134,27 @@ class TestTarget:
         assert refused(b"GET http://demo.test/ HTTP/1.1\r\n\r\n") == (400, "no-host")
         assert answered(b"GET / HTTP/1.0\r\n\r\n") == [200]
 
+    def test_an_empty_host_is_nobody(self) -> None:
+        for line in (b"GET / HTTP/1.1", b"GET / HTTP/1.0", b"GET http://demo.test/ HTTP/1.1", b"OPTIONS * HTTP/1.1"):
+            assert refused(line + b"\r\nHost: \r\n\r\n") == (400, "bad-host")
+
     def test_one_host_only(self) -> None:
         assert refused(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n") == (400, "duplicate-header")
         assert refused(b"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n") == (400, "duplicate-header")
 
     @pytest.mark.parametrize(
-        "host", [b"a b", b"a/b", b"a@b", b"a:b", b"a:99999", b"[::1", b"a\\b", b"a?", b"a#", b"\xe9"]
+        "host",
+        [
+            *(b"a b", b"a/b", b"a@b", b"a:b", b"a:99999", b"[::1", b"a\\b", b"a?", b"a#", b"\xe9", b"%61"),
+            *(b"a..b", b".", b"a." * 132, b"a, b", b":80"),
+        ],
     )
     def test_a_malformed_host(self, host: bytes) -> None:
         front = Front()
         [reply] = replies(front.exchange(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host))
         assert reply.status == 400
         assert b"bad-host" in reply.body
+        assert reply.fields["connection"] == "close"
         assert [exchange.reason for exchange in front.over] == ["bad-host"]
 
     def test_absolute_form(self) -> None:
@@ -151,6 +177,16 @@ class TestTarget:
     def test_paths_that_are_refused(self, target: bytes) -> None:
         assert refused(b"GET %b HTTP/1.1\r\nHost: demo.test\r\n\r\n" % target) == (400, "bad-target")
 
+    @pytest.mark.parametrize("target", [b"/a%2f..%2fb", b"/a%2F../b", b"/a/%2E%2e%2fb", b"/a%2f/."])
+    def test_an_encoded_slash_beside_a_dot_segment_is_refused(self, target: bytes) -> None:
+        assert refused(b"GET %b HTTP/1.1\r\nHost: demo.test\r\n\r\n" % target) == (400, "bad-target")
+
+    def test_an_encoded_slash_is_a_slash_for_all_and_the_sent_target_is_kept(self) -> None:
+        front = Front()
+        [reply] = replies(front.exchange(b"GET /a%2Fb%5Cc HTTP/1.1\r\nHost: demo.test\r\n\r\n"))
+        assert reply.body == b"GET /a/b\\c? 0\n"
+        assert [exchange.head.target for exchange in front.over] == ["/a%2Fb%5Cc"]
+
     @pytest.mark.parametrize("target", [b"/#a", b"/\x7f", b"/\xc3\xbc", b"/\0", b'/"a b"'])
     def test_characters_that_are_refused(self, target: bytes) -> None:
         assert refused(b"GET %b HTTP/1.1\r\nHost: demo.test\r\n\r\n" % target) == (400, "bad-request-line")
@@ -162,6 +198,19 @@ class TestTarget:
     def test_what_is_routed_on_is_what_the_handler_sees(self, target: bytes, path: bytes) -> None:
         [reply] = replies(Front().exchange(b"GET %b HTTP/1.1\r\nHost: demo.test\r\n\r\n" % target))
         assert reply.body == b"GET %b? 0\n" % path
+
+
+class TestStatusLine:
+    """Section 4: what answers begin with."""
+
+    def test_the_version_is_ours_and_the_space_stands_even_without_a_phrase(self) -> None:
+        front = Front(lambda exchange: exchange.respond(ResponseHead(299, []), b""))
+        assert front.exchange(GET).startswith(b"HTTP/1.1 299 \r\n")
+        assert front.exchange(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 299 \r\n")
+
+    def test_a_phrase_of_the_handlers_own(self) -> None:
+        front = Front(lambda exchange: exchange.respond(ResponseHead(200, [], reason="Fine"), b""))
+        assert front.exchange(GET).startswith(b"HTTP/1.1 200 Fine\r\n")
 
 
 class TestFields:
@@ -345,10 +394,30 @@ class TestChunked:
             b"\r\n5\r\nhello\r\n0\r\n\r\n",
             b"FFFFFFFFFFFFFFFFF\r\n",
             b"5;" + b"a" * 300 + b"\r\nhello\r\n0\r\n\r\n",
+            b"5;\r\nhello\r\n0\r\n\r\n",
+            b"5;a b\r\nhello\r\n0\r\n\r\n",
+            b'5;a="b\r\nhello\r\n0\r\n\r\n',
+            b"5;a\rb\r\nhello\r\n0\r\n\r\n",
+            b"5;a\0\r\nhello\r\n0\r\n\r\n",
+            b"5\r\nhell\r\n0\r\n\r\n",
+            b"5\r\nhello0\r\n\r\n",
+            b"0 \r\n\r\n",
+            b"g\r\n",
         ],
     )
     def test_malformed_chunks(self, body: bytes) -> None:
         assert refused(post(body, b"Transfer-Encoding: chunked")) == (400, "bad-chunk")
+
+    def test_extensions_that_outweigh_the_body_are_refused(self) -> None:
+        body = (b"1;" + b"e" * 200 + b"\r\nx\r\n") * 200
+        assert refused(post(body, b"Transfer-Encoding: chunked")) == (400, "bad-chunk")
+
+    @pytest.mark.parametrize(
+        "trailer", [b"X", b"X : y", b" X: y", b"X: y\r\n z", b"X: \0", b"X: y\nZ: a", b"X: " + b"y" * 9000]
+    )
+    def test_malformed_trailers(self, trailer: bytes) -> None:
+        body = b"0\r\n%b\r\n\r\n" % trailer
+        assert refused(post(body, b"Transfer-Encoding: chunked")) == (400, "bad-trailer")
 
     def test_a_chunk_beyond_the_limit_is_413(self) -> None:
         assert refused(post(b"FFFFFFFFFFFFFFF\r\n" + b"a" * (1 << 20 | 1), b"Transfer-Encoding: chunked")) == (
@@ -356,7 +425,14 @@ class TestChunked:
             "body-too-large",
         )
 
-    @pytest.mark.parametrize("name", [b"Content-Length", b"Transfer-Encoding", b"Host", b"Authorization", b"Cookie"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *(b"Content-Length", b"transfer-encoding", b"HOST", b"Trailer", b"TE", b"Connection", b"Upgrade"),
+            *(b"Authorization", b"Proxy-Authorization", b"Cookie", b"Expect", b"Max-Forwards", b"Content-Type"),
+            *(b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"Content_Length"),
+        ],
+    )
     def test_trailers_that_frame_or_route_are_refused(self, name: bytes) -> None:
         body = b"0\r\n%b: 5\r\n\r\n" % name
         assert refused(post(body, b"Transfer-Encoding: chunked")) == (400, "bad-trailer")
@@ -480,6 +556,20 @@ class TestPipelining:
         assert not later.kept
 
 
+class TestTimeouts:
+    """Section 9.5: who does not go on is told so where an answer can still be given."""
+
+    def test_a_head_that_does_not_come_is_408(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        front = Front().freeze(monkeypatch)
+        client = front.connect()
+        client.send(b"GET /half HTTP/1.1\r\nHo")
+        front.pass_time(front.limits.head_timeout + 2)
+        assert statuses(client.news()) == [408]
+        assert client.closed
+        [exchange] = front.over
+        assert (exchange.head.method, exchange.head.target, exchange.reason) == ("GET", "/half", "head-timeout")
+
+
 class TestTearDown:
     """Section 9.6: closing so that the client can read the answer."""
 
@@ -519,3 +609,60 @@ class TestTearDown:
             front.pass_time(1)
         front.pass_time(1)
         assert client.transport.calls[-1] == "abort"
+
+
+class TestSmuggling:
+    """Section 11.2: behind a request whose end is in doubt there is no other request."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            post(b"0\r\n\r\n", b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+            post(b"hello", b"Content-Length: 5", b"Content-Length: 0"),
+            post(b"hello", b"Content-Length: 5, 0"),
+            post(b"0\r\n\r\n", b"Transfer-Encoding: chunked, identity"),
+            post(b"0\r\n\r\n", b"Transfer-Encoding : chunked"),
+            post(b"0\r\n\r\n", b"Transfer-Encoding: chunked", head=b"POST / HTTP/1.0"),
+            post(b"0\n\n", b"Transfer-Encoding: chunked"),
+            post(b"1;\n\r\n\r\n0\r\n\r\n", b"Transfer-Encoding: chunked"),
+            post(b"0\r\nContent-Length: 40\r\n\r\n", b"Transfer-Encoding: chunked"),
+            b"GET / HTTP/1.1\nHost: demo.test\n\n",
+            b"GET / HTTP/1.1\r\nHost: demo.test\r\nX:\r\n Y\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: demo.test\r\nHost: demo.test\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: de mo.test\r\n\r\n",
+            b"GET /%00 HTTP/1.1\r\nHost: demo.test\r\n\r\n",
+            b"CONNECT demo.test:443 HTTP/1.1\r\nHost: demo.test\r\n\r\n",
+            b"GET /\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ],
+    )
+    @pytest.mark.parametrize("size", [1, 17, 10_000])
+    def test_nothing_behind_what_was_refused_is_answered(self, data: bytes, size: int) -> None:
+        front = Front()
+        client = front.connect()
+        stream = data + GET * 3
+        out = client.send(*(stream[at : at + size] for at in range(0, len(stream), size)))
+        [reply] = replies(out)
+        assert reply.status in (400, 405, 505)
+        assert reply.fields["connection"] == "close"
+        assert len(front.over) == 1
+        assert not front.opened
+
+    def test_one_that_was_answered_before_its_body_was_there_is_the_last(self) -> None:
+        front = Front(lambda exchange: exchange.respond(ResponseHead(204, []), b""))
+        front.route.streams = True
+        client = front.connect()
+        data = client.send(post(b"hel", b"Content-Length: 500")) + client.send(GET * 20)
+        assert statuses(data) == [204]
+        assert len(front.over) == 1
+
+
+class TestSplitting:
+    """Section 11.1: a handler cannot say more than one answer."""
+
+    @pytest.mark.parametrize("line", [b"GET /%0d%0aSet-Cookie:a HTTP/1.1", b"GET /a?%0d%0aX:%20y HTTP/1.1"])
+    def test_line_ends_of_a_target_do_not_come_back_as_such(self, line: bytes) -> None:
+        front = Front(lambda exchange: exchange.refuse(404, "not-found", exchange.head.path))
+        head = front.exchange(post(b"", head=line)).partition(b"\r\n\r\n")[0]
+        assert b"Set-Cookie" not in head
+        assert b"X:" not in head

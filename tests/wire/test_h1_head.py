@@ -5,7 +5,7 @@ import pytest
 from tinfront.errors import ProtocolError
 from tinfront.http.message import RequestHead
 from tinfront.wire import h1_head
-from tinfront.wire.h1_head import HeadLimits, HeadParser
+from tinfront.wire.h1_head import HeadLimits, HeadParser, request_line
 
 
 def parse(text: str, limits: HeadLimits | None = None) -> RequestHead:
@@ -63,6 +63,35 @@ def test_malformed_request_lines(line: str) -> None:
 @pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/2", "HTTP/9.9"])
 def test_other_versions(version: str) -> None:
     assert refused(f"GET / {version}\nHost: a") == (505, "bad-version")
+
+
+def test_the_preface_of_http_2_has_an_answer_of_its_own() -> None:
+    assert refused("PRI * HTTP/2.0") == (505, "http2-on-plain-port")
+    assert refused("PRI / HTTP/2.0") == (505, "bad-version")
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"GET /a HTTP/1.1\r\nX", ("GET", "/a", "HTTP/1.1")),
+        (b"Get /a b HTTP/2\n", ("Get", "/a b", "HTTP/2")),
+        (b"get / HTTP/1.1\r\n", ("-", "-", "-")),  # its first byte is refused, whatever follows
+        (b"GET /\xe9\x00\r HTTP/1.1\n", ("GET", "/\xe9\x00\r", "HTTP/1.1")),
+        (b"GET /\r\n", ("GET", "/", "-")),
+        (b"GET /a HTTP/1.1\x00\r\n", ("GET", "/a HTTP/1.1\x00", "-")),
+        (b"GET /half", ("GET", "/half...", "-")),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n", ("GET", "/" + "a" * 507 + "...", "-")),
+        (b"GET", ("-", "-", "-")),
+        (b"GET \r\n", ("-", "-", "-")),
+        (b"G\x00T / HTTP/1.1\r\n", ("-", "-", "-")),
+        (b'G"T / HTTP/1.1\r\n', ("-", "-", "-")),
+        (b"A" * 33 + b" / HTTP/1.1\r\n", ("-", "-", "-")),
+        (b"\x16\x03\x01\x02", ("-", "-", "-")),
+        (b"", ("-", "-", "-")),
+    ],
+)
+def test_what_the_logs_show_of_a_refused_head(data: bytes, shown: tuple[str, str, str]) -> None:
+    assert request_line(data) == request_line(bytearray(data)) == shown
 
 
 @pytest.mark.parametrize("line", ["TRACE / HTTP/1.1", "CONNECT a:443 HTTP/1.1", "CONNECT / HTTP/1.1"])
@@ -200,7 +229,9 @@ def test_http_1_1_needs_a_host_and_1_0_does_not() -> None:
     assert refused("GET / HTTP/1.1") == (400, "no-host")
     assert refused("GET http://demo.test/ HTTP/1.1") == (400, "no-host")
     assert parse("GET / HTTP/1.0").authority == ""
-    assert parse("GET / HTTP/1.1\nHost:").authority == ""
+    for text in ("GET / HTTP/1.1", "GET / HTTP/1.0", "GET http:/// HTTP/1.1", "OPTIONS * HTTP/1.1"):
+        assert refused(f"{text}\nHost: ")[0] == 400
+    assert refused("GET / HTTP/1.1\nHost:") == refused("GET http://a/ HTTP/1.1\nHost:\t") == (400, "bad-host")
 
 
 def test_an_absolute_target_and_host_must_agree() -> None:
@@ -273,3 +304,10 @@ def test_a_remembered_line_is_as_strict_as_the_first() -> None:
             parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nHost: a")
         with pytest.raises(ProtocolError, match="malformed"):
             parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nAccept : a")
+
+
+def test_an_empty_host_is_not_remembered_as_a_good_one() -> None:
+    parser = HeadParser(HeadLimits())
+    for _ in range(4):
+        with pytest.raises(ProtocolError, match="empty"):
+            parser.parse(b"GET / HTTP/1.1\r\nHost:\r\nAccept: a")

@@ -171,6 +171,7 @@ class Site:
 
     :ivar hosts: lower-case names without port, ``*.name`` for a wildcard.
     :ivar certificate: path of a PEM chain; ``development`` for a self-signed one made on first start; None.
+    :ivar encoded_slashes: ``pass`` or ``reject``.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Site:
     default: bool = False
     certificate: str | None = None
     certificate_key: str | None = None
+    encoded_slashes: str = "pass"
     routes: tuple[Route, ...] = ()
     place: Place = Place()
 

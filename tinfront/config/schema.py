@@ -283,6 +283,14 @@ SITE = (
         None,
         "The key of the certificate, a PEM file. Without it the key is looked for in the certificate's file.",
     ),
+    Option(
+        "encoded_slashes",
+        kinds.choice("pass", "reject"),
+        "pass",
+        "What becomes of a path with an encoded slash (%2F) or backslash (%5C). With pass it is decoded like any other "
+        "character, so that routes, files and PATH_INFO see a slash, as with nginx and gunicorn; the target as it was "
+        "sent is in REQUEST_URI. With reject the answer is 400. One beside a dot segment is always rejected.",
+    ),
 )
 
 ROUTE = (

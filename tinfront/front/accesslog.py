@@ -79,7 +79,8 @@ def combined(exchange: Any, moments: Moments) -> str:
     get = head.fields.get
     target, referer, agent = head.target, get("referer", "-"), get("user-agent", "-")
     told = target + referer + agent
-    if not told.isascii() or '"' in told or "\\" in told or "\t" in told:  # no codec lets another control through
+    if exchange.reason or not told.isascii() or '"' in told or "\\" in told or "\t" in told:
+        # A codec lets no other control through, but what was refused is shown as it came.
         target, referer, agent = escaped(target), escaped(referer), escaped(agent)
     ended = exchange.ended
     second = moments.second if moments.first <= ended < moments.last else moments.clf(ended)

@@ -58,9 +58,7 @@ def cut(connection: Connection, stream_id: int) -> None:
 
 def give_up(connection: Connection, error: ProtocolError) -> None:
     """The whole connection is not understood any more, and has no way to answer but goodbye."""
-    connection.terms.log.info(
-        "{peer} {reason}: {detail}", peer=connection.peer[0] or "unix:", reason=error.reason, detail=str(error)
-    )
+    connection.terms.report.lost(connection.peer[0], error.reason, str(error))
     connection.leave_all()
     connection.codec.closing = True
     close(connection, error.reason)

@@ -180,7 +180,8 @@ class Connection:
         """A head that was not understood still gets an answer and its line in the logs."""
         if self.lost:
             return
-        self.exchanges[stream_id] = exchange = Exchange(self, stream_id, RequestHead("-", "-", "-", {}, "", "-", ""))
+        head = RequestHead(*error.line, {}, "", "-", "")
+        self.exchanges[stream_id] = exchange = Exchange(self, stream_id, head)
         exchange.refuse(error.status, error.reason, error.detail, _ALLOW if error.status == 405 else ())
 
     def eof_received(self) -> bool:

@@ -134,7 +134,8 @@ class Exchange:
             if not PROXY_FIELDS.isdisjoint(head.fields):
                 self.connection.terms.proxies.settle(self)
             site = self.connection.terms.table.by_authority[head.authority]
-        except ProtocolError as error:
+        except ProtocolError as error:  # a Host that is none: who knows what the rest is
+            self.connection.codec.closing = not self.connection.codec.multiplexed
             self.refuse(error.status, error.reason, error.detail)
             return
         if site is None:
@@ -320,7 +321,7 @@ class Exchange:
             self.abort(reason, detail)
             return
         self.reason = reason
-        _report(self, status, detail)
+        self.connection.terms.report(self, status, detail)
         head, body = self.connection.terms.pages.make(self, status, reason)
         head.fields.extend(fields)
         self.respond(head, body)
@@ -331,7 +332,7 @@ class Exchange:
             return
         self.reason = reason
         self.status = self.status or 499
-        _report(self, self.status, detail)
+        self.connection.terms.report(self, self.status, detail)
         self._drop()
         cut(self.connection, self.stream_id)
         self.finish()
@@ -386,18 +387,3 @@ def _no_route(exchange: Exchange) -> None:
 def _too_large(exchange: Exchange, route: BoundRoute) -> None:
     where = f"body_limit = {route.body_limit} of [route:{route.model.site} {route.pattern}]"
     exchange.refuse(413, "body-too-large", f"the body is larger than {where}")
-
-
-def _report(exchange: Exchange, status: int, detail: str) -> None:
-    """One line that says why; the access log only has the code."""
-    log = exchange.connection.terms.log
-    (log.debug if status in (404, 405) else log.info)(
-        '{peer} "{method} {target}" {status} {reason}: {detail} [{id}]',
-        peer=exchange.peer[0] or "unix:",
-        method=exchange.head.method,
-        target=exchange.head.target,
-        status=status,
-        reason=exchange.reason,
-        detail=detail or "-",
-        id=exchange.request_id,
-    )

@@ -31,6 +31,7 @@ HINTS = {
     "head-too-large": "The headers of the request are larger than header_max allows.",
     "header-too-long": "A header of the request is longer than header_field_max allows.",
     "line-too-long": "The address is longer than header_line_max allows.",
+    "http2-on-plain-port": "This port speaks HTTP/1.1. HTTP/2 is agreed on by ALPN, over TLS.",
     "no-host": "The request does not say which host it is for.",
     "queue-full": "The site is busy. Please try again in a moment.",
     "queue-timeout": "The site is busy. Please try again in a moment.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tinfront.errors import ProtocolError
 from tinfront.front import closing
+from tinfront.wire.h1_head import request_line
 
 if TYPE_CHECKING:
     from tinfront.front.connection import Connection
@@ -93,6 +94,7 @@ def expire(connection: Connection, now: float) -> None:
         connection.codec.closing = True
         limit = connection.terms.limits.head_timeout
         error = ProtocolError(408, "head-timeout", f"no whole head in {limit:g} s")
+        error.line = request_line(connection.codec.held)
         connection.refuse_head(connection.codec.stream_id + 1, error)
     else:
         _watch_idle(connection, now)

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from tinfront.config.model import Limits
 from tinfront.front.pages import Pages
 from tinfront.front.proxies import NOBODY, Proxies
+from tinfront.front.report import Report
 from tinfront.front.spool import Budget
 from tinfront.routing.table import Table
 from tinfront.wire.codec import Preamble
@@ -36,6 +37,7 @@ class Terms:
     :ivar certificate_of: the certificate a transport's handshake used, or None; comparable with that of a site.
     :ivar proxies: whose word on their clients is taken.
     :ivar observers: ``on_finish`` methods for exchanges that found no route.
+    :ivar report: says in the error log why an exchange was refused or cut; its ``tick`` comes once a second.
     """
 
     table: Table
@@ -54,3 +56,4 @@ class Terms:
     observers: tuple[Callable[[Any], None], ...] = ()
     clock: Callable[[], float] = time.monotonic
     log: Logger = field(default_factory=lambda: Logger(namespace="tinfront"))
+    report: Report = field(default_factory=lambda: Report(Logger(namespace="tinfront")))

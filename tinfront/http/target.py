@@ -13,10 +13,13 @@ from tinfront.errors import ProtocolError
 
 needs_care = re.compile(r"[%\\]|/\.").search
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+_encoded_slash = re.compile(r"%2f", re.IGNORECASE).search
 _absolute = re.compile(r"https?://([^/?]++)([^?]*+)(?:\?(.*))?", re.IGNORECASE).fullmatch
 _host = re.compile(
     r"(?:([A-Za-z0-9._~!$&'()*+,;=-]++)|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?"
 ).fullmatch  # RFC 3986 section 3.2.2; no userinfo, no IPvFuture, no escapes
+
+_AUTHORITY_MAX = 262  # characters: the longest name that DNS knows, brackets or a final dot, a port
 
 
 def parse(method: str, target: str) -> tuple[str | None, str, str]:
@@ -49,7 +52,8 @@ def normalise(path: str) -> str:
     """Decode percent escapes once and remove dot segments (RFC 3986 sections 2.1 and 5.2.4).
 
     :returns: latin-1 text that begins with ``/``, of the decoded bytes.
-    :raises ProtocolError: 400 for a bad escape, a NUL, a raw backslash, or a path that climbs above the root.
+    :raises ProtocolError: 400 for a bad escape, a NUL, a raw backslash, a path that climbs above the root, or one with
+        both a dot segment and an encoded slash: who does not decode it sees other segments, and ends elsewhere.
     """
     if "\\" in path:
         raise ProtocolError(400, "bad-target", "a backslash in the path must be sent as %5C")
@@ -63,6 +67,8 @@ def normalise(path: str) -> str:
     segments: list[str] = []
     parts = decoded.split("/")[1:]
     for part in parts:
+        if part in (".", "..") and _encoded_slash(path):
+            raise ProtocolError(400, "bad-target", "the path has both a dot segment and an encoded slash")
         if part == "..":
             if not segments:
                 raise ProtocolError(400, "bad-target", "the path climbs above the root")
@@ -80,7 +86,7 @@ def split_host(authority: str) -> tuple[str, str]:
     :raises ProtocolError: 400 if it is not ``uri-host [ ":" port ]`` (RFC 9110 section 7.2).
     """
     match = _host(authority)
-    if match is None or (match[3] and int(match[3]) > 65535):
+    if match is None or len(authority) > _AUTHORITY_MAX or (match[3] and int(match[3]) > 65535):
         raise ProtocolError(400, "bad-host", "the Host field is malformed")
     host = match[2] or match[1]
     if host[0] == "." or ".." in host:

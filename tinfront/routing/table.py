@@ -16,7 +16,6 @@ from tinfront.http.message import ResponseHead
 from tinfront.http.target import split_host
 
 _ANSWERS_KEPT = 4096
-_AUTHORITY_KEPT = 262  # characters: the longest name that DNS knows, a port, brackets
 
 
 class BoundRoute:
@@ -147,10 +146,9 @@ class _Answers(dict[str, SiteTable | None]):
 
     def __missing__(self, authority: str) -> SiteTable | None:
         site = self._search(authority)
-        if len(authority) <= _AUTHORITY_KEPT:
-            if len(self) >= _ANSWERS_KEPT:
-                self.clear()
-            self[authority] = site
+        if len(self) >= _ANSWERS_KEPT:
+            self.clear()
+        self[authority] = site
         return site
 
 

@@ -16,7 +16,7 @@ from tinfront.http.message import RequestHead, ResponseHead, field_block
 from tinfront.interfaces import ICodec
 from tinfront.wire.codec import END, Event, Events, Preamble
 from tinfront.wire.h1_body import ChunkedReader, LengthReader
-from tinfront.wire.h1_head import HeadParser
+from tinfront.wire.h1_head import HeadParser, request_line
 
 WHOLE_MAX = 64 * 1024
 """Bodies of at most so many bytes leave together with their head; larger ones as the client takes them."""
@@ -91,6 +91,7 @@ class H1Codec:
             try:
                 end = self._find_head()
             except ProtocolError as error:
+                error.line = request_line(self.held)
                 return self._give_up([], error)
             if end < 0:
                 return _NOTHING
@@ -106,7 +107,9 @@ class H1Codec:
         try:
             head = self._parser.parse(data)
         except ProtocolError as error:
-            return self._give_up([], self._hopeless(data, 0) or error)
+            error = self._hopeless(data, 0) or error
+            error.line = request_line(data + b"\n")
+            return self._give_up([], error)
         self._head_only = head.method == "HEAD"
         self._old = head.version == "HTTP/1.0"
         if "connection" in head.fields or self._old:

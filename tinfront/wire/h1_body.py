@@ -10,7 +10,10 @@ import re
 from tinfront.errors import ProtocolError
 from tinfront.http.fields import TOKEN, VALUE
 
-_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]*+;[\x09\x20-\x7e\x80-\xff]*+)?").fullmatch
+_token = TOKEN.encode("ascii")
+_quoted = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_extension = rb"[ \t]*+;[ \t]*+%b++(?:[ \t]*+=[ \t]*+(?:%b++|%b))?+" % (_token, _token, _quoted)
+_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:%b)*+" % _extension).fullmatch
 _trailer = re.compile(rf"({TOKEN}++):[ \t]*+{VALUE}*+").fullmatch
 
 CHUNK_LINE_MAX = 256
@@ -26,17 +29,29 @@ FORBIDDEN_TRAILERS = frozenset(
     (
         "authorization",
         "connection",
+        "content-disposition",
         "content-encoding",
         "content-length",
         "content-range",
         "content-type",
         "cookie",
         "expect",
+        "forwarded",
         "host",
+        "keep-alive",
+        "max-forwards",
+        "proxy",
+        "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
     )
 )
 """Fields that frame, route or authorise a message: in a trailer they are an attack (RFC 9110 section 6.5.1)."""
@@ -133,7 +148,7 @@ class ChunkedReader:
             return end + 2
         self._trailer_bytes += end + 2 - start
         match = _trailer(str(data[start:end], "latin-1"))
-        if match is None or match[1].lower() in FORBIDDEN_TRAILERS:
+        if match is None or match[1].lower().replace("_", "-") in FORBIDDEN_TRAILERS:
             raise ProtocolError(400, "bad-trailer", "a trailer field is malformed or not allowed in a trailer")
         return end + 2
 

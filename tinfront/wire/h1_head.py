@@ -20,6 +20,9 @@ from tinfront.http.target import needs_care, parse
 _request_line = re.compile(r"(?!TRACE |CONNECT )([A-Z][A-Z0-9_-]{0,31}+) ([!-\"$-~]++) (HTTP/1\.[01])").fullmatch
 _field_line = re.compile(rf"({TOKEN}++):[ \t]*+({VALUE}*+)").fullmatch
 _other_version = re.compile(r"\S+ \S+ HTTP/\d(?:\.\d)?").fullmatch
+_shown_method = re.compile(r"[A-Z][A-Za-z0-9_-]{0,31}").fullmatch
+_shown_version = re.compile(r"HTTP/\d(?:\.\d)?").fullmatch
+_SHOWN_MAX = 512
 
 _DROPPED = ("", "")
 """Stands for a field that must not reach anybody: a name with ``_``, which an environ key could not tell from one
@@ -150,7 +153,7 @@ class HeadParser:
     def _remember(self, block: str) -> None:
         """Know these lines at once the next time; each of them is in the memo."""
         fields = dict(self._memo[line] for line in block.split("\r\n")[1:])
-        if "host" in fields and len(block) <= _BLOCK_MAX and len(fields) + 2 <= self._limits.fields:
+        if fields.get("host") and len(block) <= _BLOCK_MAX and len(fields) + 2 <= self._limits.fields:
             if len(self._blocks) >= _BLOCK_ENTRIES:
                 self._blocks.clear()
             self._blocks[block] = fields
@@ -181,7 +184,24 @@ class HeadParser:
             raise ProtocolError(431, "header-too-long", f"a header line is longer than {limits.field} bytes")
 
 
+def request_line(data: bytes | bytearray) -> tuple[str, str, str]:
+    """What can be told of the request line of a head that was refused: method, target and version, for the logs.
+
+    A target that is too long, or not there as a whole, ends with dots.
+    """
+    line, whole, _ = str(data[:_SHOWN_MAX], "latin-1").partition("\n")
+    method, _, rest = line.rstrip("\r").partition(" ")
+    if not rest or not _shown_method(method):
+        return ProtocolError.line
+    target, _, version = rest.rpartition(" ")
+    if not _shown_version(version):
+        target, version = rest, "-"
+    return method, target if whole else target + "...", version
+
+
 def _refuse_line(line: str) -> NoReturn:
+    if line == "PRI * HTTP/2.0":
+        raise ProtocolError(505, "http2-on-plain-port", "the client speaks HTTP/2, which was not agreed on here")
     if line.startswith(("TRACE ", "CONNECT ")):  # no resource here has them (RFC 9110 sections 9.3.6 and 9.3.8)
         raise ProtocolError(405, "method-not-allowed", "neither TRACE nor CONNECT is served here")
     if _other_version(line) and not line.startswith(("HTTP/1.0", "HTTP/1.1"), line.rindex(" ") + 1):
@@ -196,11 +216,7 @@ def _route(head: RequestHead) -> RequestHead:
     if authority is not None:
         _check_host(authority, head.version, fields)
     else:
-        authority = fields.get("host")
-        if authority is None:
-            if head.version == "HTTP/1.1":
-                raise ProtocolError(400, "no-host", "the Host field is missing")
-            authority = ""
+        authority = fields.get("host") or _no_host(head.version, fields)
     head.authority = authority
     return head
 
@@ -219,12 +235,20 @@ def _combine(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return fields
 
 
+def _no_host(version: str, fields: dict[str, str]) -> str:
+    """Only HTTP/1.0 may say nothing about the host (RFC 9112 section 3.2); an empty one names nobody."""
+    if "host" in fields:
+        raise ProtocolError(400, "bad-host", "the Host field is empty")
+    if version == "HTTP/1.1":
+        raise ProtocolError(400, "no-host", "the Host field is missing")
+    return ""
+
+
 def _check_host(authority: str, version: str, fields: dict[str, str]) -> None:
     """An absolute-form target wins over Host (RFC 9112 section 3.2.2), so a Host that differs is an attack."""
     host = fields.get("host")
-    if host is None:
-        if version == "HTTP/1.1":
-            raise ProtocolError(400, "no-host", "the Host field is missing")
+    if not host:
+        _no_host(version, fields)
         fields["host"] = authority
     elif host.lower() != authority.lower():
         raise ProtocolError(400, "host-mismatch", "the Host field and the target name different hosts")
