@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import tempfile
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
@@ -20,7 +21,9 @@ class OptionsTests(SynchronousTestCase):
 
     def setUp(self):
         # Whatever reactor runs these tests has been chosen already.
-        self.file = self.mktemp()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.file = os.path.join(directory.name, "site.ini")
 
     def parse(self, text):
         """The options, and what was said on standard error and output."""

@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
@@ -250,12 +249,6 @@ class Slot:
             idle.put(self)
 
 
-def _yield_to_front() -> None:
-    """Let no worker that a job wakes interrupt the front, which has more to hand out: it costs two switches a job."""
-    with suppress(AttributeError, OSError):  # only Linux has it, and a sandbox may forbid it
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 class Worker:
     """The main thread's half: receives, claims, hands over, and minds the signals."""
 
@@ -287,7 +280,6 @@ class Worker:
         """Work until told to stop, or until the front is gone."""
         signal.signal(STOP, self.on_signal)
         signal.signal(signal.SIGTERM, self.on_signal)
-        _yield_to_front()
         slots = self._slots
         idle: SimpleQueue[Slot] | None = None
         threads = []
