@@ -81,3 +81,18 @@ def discard(body: Body) -> None:
     """Nobody will send this body: whoever makes it may stop."""
     if not isinstance(body, (bytes, FileSlice, list)):
         body.stop()
+
+
+def report(exchange: Exchange, status: int, detail: str) -> None:
+    """One line that says why; the access log only has the code."""
+    log = exchange.connection.terms.log
+    (log.debug if status in (404, 405) else log.info)(
+        '{peer} "{method} {target}" {status} {reason}: {detail} [{id}]',
+        peer=exchange.peer[0] or "unix:",
+        method=exchange.head.method,
+        target=exchange.head.target,
+        status=status,
+        reason=exchange.reason,
+        detail=detail or "-",
+        id=exchange.request_id,
+    )

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front.answer import discard, filtered, fit, send_file
+from tinfront.front.answer import discard, filtered, fit, report, send_file
 from tinfront.front.closing import cut
 from tinfront.front.flow import Flow
 from tinfront.front.outbox import Outbox
@@ -320,7 +320,7 @@ class Exchange:
             self.abort(reason, detail)
             return
         self.reason = reason
-        _report(self, status, detail)
+        report(self, status, detail)
         head, body = self.connection.terms.pages.make(self, status, reason)
         head.fields.extend(fields)
         self.respond(head, body)
@@ -331,7 +331,7 @@ class Exchange:
             return
         self.reason = reason
         self.status = self.status or 499
-        _report(self, self.status, detail)
+        report(self, self.status, detail)
         self._drop()
         cut(self.connection, self.stream_id)
         self.finish()
@@ -386,18 +386,3 @@ def _no_route(exchange: Exchange) -> None:
 def _too_large(exchange: Exchange, route: BoundRoute) -> None:
     where = f"body_limit = {route.body_limit} of [route:{route.model.site} {route.pattern}]"
     exchange.refuse(413, "body-too-large", f"the body is larger than {where}")
-
-
-def _report(exchange: Exchange, status: int, detail: str) -> None:
-    """One line that says why; the access log only has the code."""
-    log = exchange.connection.terms.log
-    (log.debug if status in (404, 405) else log.info)(
-        '{peer} "{method} {target}" {status} {reason}: {detail} [{id}]',
-        peer=exchange.peer[0] or "unix:",
-        method=exchange.head.method,
-        target=exchange.head.target,
-        status=status,
-        reason=exchange.reason,
-        detail=detail or "-",
-        id=exchange.request_id,
-    )
