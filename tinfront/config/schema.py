@@ -159,12 +159,7 @@ LISTEN = (
         "inherited, by number.",
     ),
     Option("endpoint", kinds.text, None, "A Twisted endpoint string to listen on, in place of addresses."),
-    Option(
-        "tls",
-        kinds.boolean,
-        _LISTENER.tls,
-        "Whether clients speak TLS here. The certificates are those of the sites.",
-    ),
+    Option("tls", kinds.boolean, _LISTENER.tls, "Whether clients speak TLS, with the certificates of the sites."),
     Option(
         "backlog",
         kinds.integer_between(1, 65535),
@@ -175,29 +170,25 @@ LISTEN = (
         "connections_per_address",
         kinds.integer_between(0),
         _LISTENER.connections_per_address,
-        "How many connections one client address may have open here; more are closed at once. IPv6 addresses count by "
-        "their /64; unix sockets and trusted proxies do not count. Zero: any number.",
+        "How many connections one address may have open; more are closed. IPv6 counts by /64. Zero: any number.",
     ),
     Option(
         "trusted_proxies",
         proxies,
         _LISTENER.trusted_proxies,
-        "The proxies that may say on whose behalf they come: the client's address and scheme are then what they say. "
-        "From everybody else such header fields are dropped.",
+        "The proxies that may say whose address and scheme are those of the client; others' fields are dropped.",
     ),
     Option(
         "proxy_headers",
         kinds.choice("x-forwarded", "forwarded"),
         _LISTENER.proxy_headers,
-        "Which header fields of a trusted proxy are believed: X-Forwarded-For and its relatives, or Forwarded "
-        "(RFC 7239). The others are dropped.",
+        "Which fields of trusted proxies are believed: X-Forwarded-For and its relatives, or Forwarded (RFC 7239).",
     ),
     Option(
         "proxy_protocol",
         kinds.boolean,
         _LISTENER.proxy_protocol,
-        "Whether every connection begins with a header of the PROXY protocol, version 1 or 2, before any TLS. Who is "
-        "not in trusted_proxies, or sends none within header_timeout, is disconnected.",
+        "Whether every connection begins with a header of the PROXY protocol; trusted_proxies must name the senders.",
     ),
     Option("header_line_max", _LIMIT, _LIMITS.line, "The longest request line; a longer one is answered 414."),
     Option(
