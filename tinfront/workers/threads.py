@@ -108,6 +108,8 @@ class ThreadPool(Pool):
             if task.exchange is exchange:
                 task.shut = True
                 return not task.claimed and self.load()[1] == 0
+        if not self._crew.able:
+            return False  # nobody is busy: the app is still being imported
         if len(self._sent) >= self._sent_max:
             self._line_up()
         return self._line.holds(exchange)
