@@ -5,9 +5,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tinfront.config.listen_options import LIMITS, LISTEN
 from tinfront.config.load import load, loads, single_app
 from tinfront.config.model import Address, Config, Limits, Server
-from tinfront.config.schema import LIMITS, LISTEN, SERVER
+from tinfront.config.schema import SERVER
 from tinfront.errors import ConfigError
 
 REST = "[listen:http]\naddress = 127.0.0.1:80\n[site:demo]\ndefault = yes\n"

@@ -5,8 +5,10 @@ from dataclasses import fields
 import pytest
 
 from tinfront.config.address import show_address
+from tinfront.config.app_options import APP
+from tinfront.config.listen_options import LIMITS, LISTEN
 from tinfront.config.model import App, Limits, Listener, Route, Server, Site
-from tinfront.config.schema import APP, LIMITS, LISTEN, ROUTE, SECTIONS, SERVER, SITE
+from tinfront.config.schema import ROUTE, SECTIONS, SERVER, SITE
 
 ROWS = [(word, row) for word, section in SECTIONS.items() for row in section.options]
 
@@ -58,16 +60,6 @@ def test_each_default_can_be_written(word, row):
 def test_names_are_unique_within_a_section():
     for section in SECTIONS.values():
         assert len({row.name for row in section.options}) == len(section.options)
-
-
-def test_workers_auto_counts_the_processors_that_may_be_used(monkeypatch):
-    kind = next(row.kind for row in APP if row.name == "workers")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5})
-    assert kind.read("auto") == 3
-    assert kind.read("7") == 7
-    for bad in ("0", "-1", "many"):
-        with pytest.raises(ValueError, match=bad):
-            kind.read(bad)
 
 
 def test_access_log_is_a_place_or_a_word():

@@ -10,10 +10,12 @@ from dataclasses import fields
 from typing import Any
 
 from tinfront.config.address import show_address
+from tinfront.config.app_options import APP
+from tinfront.config.listen_options import LIMITS, LISTEN
 from tinfront.config.model import App, Config, Limits, Listener, Route, Server, Site
 from tinfront.config.option import Option
 from tinfront.config.pattern import show_pattern
-from tinfront.config.schema import APP, LIMITS, LISTEN, ROUTE, SERVER
+from tinfront.config.schema import ROUTE, SERVER
 from tinfront.config.vocabulary import Vocabulary
 
 

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from tinfront.config import checks, option
 from tinfront.config.address import parse_address
+from tinfront.config.app_options import APP
 from tinfront.config.block import Block
 from tinfront.config.files import Reader
 from tinfront.config.finding import Findings, did_you_mean
+from tinfront.config.listen_options import LIMITS
 from tinfront.config.model import App, Config, Limits, Listener, Place, Route, Server, Site
 from tinfront.config.routes import RouteReader, read_filter
-from tinfront.config.schema import APP, LIMITS, NAME, SECTIONS
+from tinfront.config.schema import NAME, SECTIONS
 from tinfront.config.tokens import Section
 from tinfront.config.vocabulary import Vocabulary
 from tinfront.errors import ConfigError

@@ -387,3 +387,7 @@ def size_between(low: int, high: int | None = None) -> Kind:
 def seconds_between(low: float, high: float | None = None) -> Kind:
     """A time within bounds in seconds, both included."""
     return _between(seconds, low, high)
+
+
+positive = seconds_between(0.001, 365 * 86400.0)
+not_negative = seconds_between(0.0, 365 * 86400.0)
