@@ -2,6 +2,8 @@
 # make test   all tests
 # make docs   render the option reference, docs/options.md
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
+# make apps   real applications behind tinfront: WsgiDAV under litmus, hg, git, pip and twine, Trac, Django …
+# make bench-faults  killed workers, reloads, stuck code, leaks under load: what clients see of it
 # Each target sets up what it needs, in .venv.
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 # modules of synchronous TestCases
 TRIAL := tests/test_tap.py tests/test_signals.py
 
-.PHONY: run test lint bench bench-setup docs clean
+.PHONY: run test lint bench bench-faults bench-setup apps docs clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/tinfront run etc/site.ini
@@ -44,6 +46,24 @@ bench-setup: $(VENV)/run.stamp
 	done; \
 	[ -x $(BIN)/uwsgi ] || $(BIN)/python -m pip install -q uwsgi || \
 	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
+
+# In a virtual environment of its own. FRAMEWORKS are in the other tests, too.
+APPS := $(VENV)/apps
+FRAMEWORKS := tests/e2e/test_django.py tests/e2e/test_flask.py tests/e2e/test_pyramid.py
+apps: $(APPS)/stamp
+	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+	for each in litmus git; do \
+	  command -v $$each >/dev/null || { echo "apps: installing $$each"; \
+	    $$root apt-get update -qq; \
+	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$each >/dev/null; }; \
+	done
+	$(APPS)/bin/python -m pytest -q -r fE --apps tests/e2e/wild $(FRAMEWORKS)
+
+$(APPS)/stamp: $(BIN)/python pyproject.toml
+	@echo 'installing tinfront and the applications into $(APPS) …'
+	$(BIN)/python -m venv $(APPS)
+	$(APPS)/bin/python -m pip install -qq --editable '.[test,apps]'
+	@touch $@
 
 docs: $(VENV)/run.stamp
 	$(BIN)/python -c 'from tinfront.catalog import discover; from tinfront.config.docs import render; print(render(discover()), end="")' > docs/options.md
