@@ -60,12 +60,12 @@ def test_trac(serve: Any, client: requests.Session, project: Path) -> None:
         )
         style = client.get(f"{url}/chrome/common/css/trac.css")
         assert (style.status_code, style.headers["Content-Type"]) == (200, "text/css")
-        form = {"field_summary": "Über", "field_description": "x" * 100_000, "submit": "1", "field_type": "defect"}
+        form = {"field_summary": "Über", "field_description": "one line\n\n" * 5000, "submit": "1", "field_type": "defect"}
         found = TOKEN.search(client.get(f"{url}/newticket").text)
         assert found
         ticket = client.post(f"{url}/newticket", data=form | {"__FORM_TOKEN": found[1]})
         assert (ticket.url, ticket.status_code) == (f"{url}/ticket/1", 200)
-        assert ticket.text.count("x" * 100_000) >= 1
+        assert ticket.text.count("one line") >= 5000
         assert "Über" in client.get(f"{url}/ticket/1?format=csv").text
         assert client.get(f"{url}/wiki/WikiStart", headers={"If-None-Match": page.headers.get("ETag", "")}).ok
         assert client.get(f"{url}/wiki/NoSuchPage").status_code == 404
