@@ -185,7 +185,7 @@ workers = 2
 
 def restart(stage: Stage, _: str, seconds: float) -> Finding:
     """TERM under load, then a new start on the socket that systemd keeps open: nobody is reset."""
-    home = stage.root / "fault"
+    home = stage.root / "activated"
     home.mkdir()
     write_app(home, 0)
     (home / "site.ini").write_text(_ACTIVATED)
@@ -242,10 +242,11 @@ def _stuck(stage: Stage, name: str, seconds: float, path: str) -> Finding:
         with Load(server.address, 8) as load:
             _until(lambda: load.answers > 100, NEWS)
             began = time.monotonic()
-            try:
-                answer = reason_of(*Asker(server.address).ask(path, "stuck"))
-            except OSError as error:
-                answer = "no answer" if isinstance(error, TimeoutError) else "reset"
+            with contextlib.closing(Asker(server.address)) as asker:
+                try:
+                    answer = reason_of(*asker.ask(path, "stuck"))
+                except OSError as error:
+                    answer = "no answer" if isinstance(error, TimeoutError) else "reset"
             took = time.monotonic() - began
             time.sleep(max(2.0, min(seconds, 4.0)))
         tally, log = load.tally, server.log()
@@ -298,8 +299,7 @@ def _touched(stage: Stage, name: str, crew: Crew) -> float:
 def _refork(stage: Stage, crew: Crew, times: int) -> float:
     """Seconds from the death of the only worker to the answer of the next one: the median."""
     took = []
-    with started(stage, TINFRONT, crew) as server:
-        asker = Asker(server.address)
+    with started(stage, TINFRONT, crew) as server, contextlib.closing(Asker(server.address)) as asker:
         for number in range(times):
             _, body = asker.ask("/work", f"id-{number}")
             time.sleep(1.0)
@@ -307,7 +307,6 @@ def _refork(stage: Stage, crew: Crew, times: int) -> float:
             os.kill(int(body.split()[1]), signal.SIGKILL)
             asker.ask("/work", f"again-{number}")
             took.append(time.monotonic() - began)
-        asker.close()
     return median(took)
 
 
