@@ -23,7 +23,7 @@ class Link:
     def buffered(self):
         return self.left
 
-    def drain(self):
+    def drain(self, farewell=0.0):
         self.calls.append("drain")
 
     def expire(self, now):
@@ -128,7 +128,7 @@ def test_the_last_ones_may_leave_before_the_sweep(roll):
 
 def test_a_connection_that_cannot_drain_is_cut(roll):
     link, good = Link(), Link()
-    link.drain = lambda: 1 / 0
+    link.drain = lambda farewell: 1 / 0
     roll.made(link)
     roll.made(good)
     roll.drain()

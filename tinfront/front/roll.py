@@ -24,6 +24,9 @@ log = Logger(namespace="tinfront.listen")
 SHED = 32
 """Connections that are asked to go when there is no room for new ones, as many as nginx takes."""
 
+FAREWELL = 2.0
+"""Seconds in which an idle client of a server that stops may ask once more: its request may be on its way already."""
+
 _SHED_EVERY = 0.1
 _WARN_EVERY = 60.0
 _SPARES = 8
@@ -247,7 +250,7 @@ class Roll:
         """Ask all to go, but see ``made``. Who has not even sent a first byte is closed; handshakes may finish."""
         self.closing = True
         for connection in self.connections.keys() - set(self._late):
-            self._guard(connection, connection.drain)
+            self._guard(connection, connection.drain, FAREWELL)
         for socket in tuple(self.pending):
             if getattr(socket, "silent", False):
                 socket.abort()
