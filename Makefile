@@ -30,6 +30,10 @@ lint: $(VENV)/test.stamp
 bench: bench-setup
 	$(BIN)/python -m bench $(BENCH)
 
+# What clients see of faults. FAULTS passes options on: make bench-faults FAULTS="--seconds 4 --only kill-get"
+bench-faults: bench-setup
+	$(BIN)/python -m bench.faults $(FAULTS)
+
 # Installs the peers that are lacking: by apt-get as root or with a sudo that asks nothing, else it says what to install.
 bench-setup: $(VENV)/run.stamp
 	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \

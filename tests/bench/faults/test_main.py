@@ -7,7 +7,7 @@ from bench.faults.rows import ROWS, Finding
 
 RESULTS = [
     (ROWS[0], "tinfront", Finding(True, "20 kills, 3411 answered", {"kills": 20})),
-    (ROWS[0], "nginx + gunicorn", Finding(False, "11 × 502")),
+    (ROWS[0], "nginx + gunicorn", Finding(False, "11 of 502")),
     (ROWS[1], "tinfront", Finding(None, "not supported: why")),
 ]
 
@@ -20,7 +20,7 @@ def test_the_table_has_a_block_for_each_fault() -> None:
     assert table(RESULTS).splitlines() == [
         f"{ROWS[0].title}: {ROWS[0].goal}",
         "  tinfront          reached  20 kills, 3411 answered",
-        "  nginx + gunicorn  MISSED   11 × 502",
+        "  nginx + gunicorn  MISSED   11 of 502",
         f"{ROWS[1].title}: {ROWS[1].goal}",
         "  tinfront          -        not supported: why",
     ]

@@ -60,7 +60,12 @@ def test_trac(serve: Any, client: requests.Session, project: Path) -> None:
         )
         style = client.get(f"{url}/chrome/common/css/trac.css")
         assert (style.status_code, style.headers["Content-Type"]) == (200, "text/css")
-        form = {"field_summary": "Über", "field_description": "one line\n\n" * 5000, "submit": "1", "field_type": "defect"}
+        form = {
+            "field_summary": "Über",
+            "field_description": "one line\n\n" * 5000,
+            "submit": "1",
+            "field_type": "defect",
+        }
         found = TOKEN.search(client.get(f"{url}/newticket").text)
         assert found
         ticket = client.post(f"{url}/newticket", data=form | {"__FORM_TOKEN": found[1]})
