@@ -87,7 +87,7 @@ def kill_get(stage: Stage, name: str, seconds: float) -> Finding:
 
 
 def kill_post(stage: Stage, name: str, seconds: float) -> Finding:
-    """SIGKILL under POST: each kill costs the one request that its worker had claimed, with an answer; none runs twice."""
+    """SIGKILL under POST: a kill costs the one request that its worker had claimed, with an answer; none runs twice."""
     tally, kills, begun = _killed(stage, name, seconds, "POST")
     twice = sum(count > 1 for count in begun.values())
     others = [reason for reason in tally.refused if not reason.startswith("502")]
