@@ -22,9 +22,12 @@ from bench.faults.load import Address
 from bench.measure import memory_mb, processes, tree
 from bench.peers import Peer, Place
 from bench.scenarios import SCENARIOS
-from bench.stage import START, Running, Stage, free_ports, stop
+from bench.stage import Running, Stage, free_ports, stop
 
 TINFRONT, GUNICORN = "tinfront", "nginx + gunicorn"
+
+START = 60.0
+"""Seconds a server may take to answer its first request: with eight heaps to make it needs some."""
 
 _BY_NAME = {peer.name: peer for peer in peers.PEERS}
 _HELLO = next(scenario for scenario in SCENARIOS if scenario.name == "hello")
