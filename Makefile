@@ -3,6 +3,8 @@
 # make docs   render the option reference, docs/options.md
 # make fuzz   look for bytes that break what reads them, for a minute
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
+# make apps   real applications behind tinfront: WsgiDAV under litmus, hg, git, pip and twine, Trac, Django …
+# make bench-faults  killed workers, reloads, stuck code, leaks under load: what clients see of it
 # Each target sets up what it needs, in .venv.
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 # modules of synchronous TestCases
 TRIAL := tests/test_tap.py tests/test_signals.py
 
-.PHONY: run test lint fuzz bench bench-setup docs clean
+.PHONY: run test lint fuzz bench bench-slow bench-faults bench-setup apps docs clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/tinfront run etc/site.ini
@@ -33,6 +35,10 @@ fuzz: $(VENV)/fuzz.stamp
 bench: bench-setup
 	$(BIN)/python -m bench $(BENCH)
 
+# What clients see of faults. FAULTS passes options on: make bench-faults FAULTS="--seconds 4 --only kill-get"
+bench-faults: bench-setup
+	$(BIN)/python -m bench.faults $(FAULTS)
+
 # Installs the peers that are lacking: by apt-get as root or with a sudo that asks nothing, else it says what to install.
 bench-setup: $(VENV)/run.stamp
 	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
@@ -49,6 +55,24 @@ bench-setup: $(VENV)/run.stamp
 	done; \
 	[ -x $(BIN)/uwsgi ] || $(BIN)/python -m pip install -q uwsgi || \
 	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
+
+# In a virtual environment of its own. FRAMEWORKS are in the other tests, too.
+APPS := $(VENV)/apps
+FRAMEWORKS := tests/e2e/test_django.py tests/e2e/test_flask.py tests/e2e/test_pyramid.py
+apps: $(APPS)/stamp
+	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+	for each in litmus git; do \
+	  command -v $$each >/dev/null || { echo "apps: installing $$each"; \
+	    $$root apt-get update -qq; \
+	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$each >/dev/null; }; \
+	done
+	$(APPS)/bin/python -m pytest -q -r fE --apps tests/e2e/wild $(FRAMEWORKS)
+
+$(APPS)/stamp: $(BIN)/python pyproject.toml
+	@echo 'installing tinfront and the applications into $(APPS) …'
+	$(BIN)/python -m venv $(APPS)
+	$(APPS)/bin/python -m pip install -qq --editable '.[test,apps]'
+	@touch $@
 
 docs: $(VENV)/run.stamp
 	$(BIN)/python -c 'from tinfront.catalog import discover; from tinfront.config.docs import render; print(render(discover()), end="")' > docs/options.md

@@ -187,7 +187,7 @@ class Stage:
     @contextlib.contextmanager
     def started(self, peers: Sequence[Peer], scenario: Scenario) -> Iterator[list[Running]]:
         """Start these peers for a scenario and wait for their first answers; end them all on the way out."""
-        ports = _free_ports(2 * len(peers))
+        ports = free_ports(2 * len(peers))
         running = []
         for peer in peers:
             work = self.root / scenario.name / peer.name
@@ -234,7 +234,7 @@ def _fault(status: int, body: bytes, right: bytes) -> str:
     return ""
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that are free now: all are held until the last is found, so that they differ."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]

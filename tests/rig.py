@@ -70,7 +70,7 @@ class Echo:
         self.calls.append("expire")
         self.transport.abort()
 
-    def drain(self):
+    def drain(self, farewell=0.0):
         self.calls.append("drain")
         self.transport.close()
 

@@ -129,8 +129,11 @@ class IConnection(Interface):
     def expire(now: float) -> None:
         """The deadline has passed."""
 
-    def drain() -> None:
-        """The server is stopping: close now if nothing is due, else after the current answer."""
+    def drain(farewell: float = 0.0) -> None:
+        """The server is stopping: close after the current answer.
+
+        If none is due, one more request is answered if it comes within ``farewell`` seconds: it may be on its way.
+        """
 
     def idle_since() -> float:
         """The monotonic second since which nothing has been due; infinity while anything is."""

@@ -339,6 +339,24 @@ def test_drain_closes_what_is_idle_and_lets_the_rest_finish() -> None:
     assert receiving.closed
 
 
+def test_what_is_idle_may_ask_once_more_when_the_server_stops() -> None:
+    front = Front()
+    fresh, asks, silent = front.connect(), front.connect(), front.connect()
+    for client in (asks, silent):
+        client.send(GET)
+    for client in front.clients:
+        client.connection.drain(farewell=2.0)
+    for client in (fresh, asks):  # their requests were on the way
+        [reply] = replies(client.send(GET))
+        assert (reply.status, reply.fields["connection"]) == (200, "close")
+        assert client.closed
+    assert not silent.closed
+    assert silent.connection.deadline == front.now + 2.0
+    front.now += 2.1
+    silent.connection.expire(front.now)
+    assert silent.closed
+
+
 def test_a_cut_answer_is_the_last_thing_sent() -> None:
     producer = Producer(b"abc")
     front = Front(lambda exchange: exchange.respond(ResponseHead(200, []), producer))

@@ -29,7 +29,7 @@ class Link:
         self.looks += 1
         return self.idle
 
-    def drain(self):
+    def drain(self, farewell=0.0):
         self.calls.append("drain")
         if not self._stays:
             del self._roll.connections[self]

@@ -138,7 +138,7 @@ def test_the_sweep_comes_once_a_second(fast):
 def test_drain_asks_all_and_fires_when_the_last_is_gone(rig):
     listener = rig.listen()
     client, connection = rig.connect(listener)
-    connection.drain = lambda: connection.calls.append("drain")
+    connection.drain = lambda farewell: connection.calls.append("drain")
     gone = listener.drain(30)
     assert connection.calls == ["made", "drain"]
     assert not gone.called
@@ -150,7 +150,7 @@ def test_drain_asks_all_and_fires_when_the_last_is_gone(rig):
 def test_drain_cuts_at_the_end_of_the_grace(fast):
     listener = fast.listen()
     client, connection = fast.connect(listener)
-    connection.drain = lambda: None
+    connection.drain = lambda farewell: None
     gone = listener.drain(30)
     fast.reactor.advance(29)
     fast.spin()

@@ -29,7 +29,7 @@ class Link:
     def idle_since(self):
         return self.idle
 
-    def drain(self):
+    def drain(self, farewell=0.0):
         self.calls.append("drain")
 
     def expire(self, now):
@@ -159,7 +159,7 @@ def test_the_last_ones_may_leave_before_the_sweep(roll):
 
 def test_a_connection_that_cannot_drain_is_cut(roll):
     link, good = Link(), Link()
-    link.drain = lambda: 1 / 0
+    link.drain = lambda farewell: 1 / 0
     roll.made(link)
     roll.made(good)
     roll.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import gzip
 import io
 import sys
@@ -327,6 +328,15 @@ def test_nothing_that_an_app_raises_gets_out(error: BaseException) -> None:
         raise error
 
     assert answer(app).calls[0][:2] == ("fail", "app-error")
+
+
+def test_a_debugger_that_finds_no_terminal_is_explained() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        raise bdb.BdbQuit  # as pdb does when it reads the end of /dev/null
+
+    reply = answer(app)
+    assert reply.calls == [("fail", "app-error", "bdb.BdbQuit")]
+    assert "a worker has no terminal" in reply.log  # type: ignore[attr-defined]
 
 
 def test_an_app_that_raises_later_is_closed() -> None:

@@ -299,8 +299,12 @@ class Connection:
         """See ``IConnection``."""
         patience.expire(self, now)
 
-    def drain(self) -> None:
+    def drain(self, farewell: float = 0.0) -> None:
         """See ``IConnection``."""
+        if farewell and not (self.exchanges or self.lingering or self.codec.multiplexed):
+            self.count_max = 0  # the next answer is the last, and says so
+            self.deadline = min(self.deadline, self.terms.clock() + farewell)
+            return
         self.codec.closing = True
         if not self.exchanges and not self.lingering:
             closing.close(self)

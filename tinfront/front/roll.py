@@ -22,6 +22,9 @@ from tinfront.interfaces import IConnection
 
 log = Logger(namespace="tinfront.listen")
 
+FAREWELL = 2.0
+"""Seconds in which an idle client of a server that stops may ask once more: its request may be on its way already."""
+
 _WARN_EVERY = 60.0
 _SPARES = 8
 
@@ -288,7 +291,7 @@ class Roll:
         """Ask all to go, but see ``made``. Who has not even sent a first byte is closed; handshakes may finish."""
         self.closing = True
         for connection in self.connections.keys() - set(self._late):
-            self._guard(connection, connection.drain)
+            self._guard(connection, connection.drain, FAREWELL)
         for socket in tuple(self.pending):
             if getattr(socket, "silent", False):
                 socket.abort()

@@ -205,7 +205,7 @@ class PlainText:
         """See ``IConnection``."""
         self._transport.abort()
 
-    def drain(self) -> None:
+    def drain(self, farewell: float = 0.0) -> None:
         """See ``IConnection``. It is on its way out anyway."""
 
     def idle_since(self) -> float:

@@ -33,6 +33,8 @@ _LISTS = (list, tuple)
 _NOT_CHUNKS = (str, bytes, bytearray)
 _FILES = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
+_NO_TERMINAL = "hint: the app called a debugger, but a worker has no terminal; try it with a debugger that listens\n"
+
 ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None]"
 App: TypeAlias = "Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]"
 
@@ -281,7 +283,8 @@ class Answer:
             reason = "bad-header" if isinstance(error, BadHeader) else "app-error"
             text = _traceback(error)
             detail = text.rstrip().rpartition("\n")[2]
-            _log(errors, f"{request} failed:\n{text}")
+            hint = _NO_TERMINAL if type(error).__name__ == "BdbQuit" else ""  # pdb read the end of /dev/null
+            _log(errors, f"{request} failed:\n{text}{hint}")
         try:
             self._reply.fail(reason, detail)
         except ClientGone:
