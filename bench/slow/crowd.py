@@ -32,7 +32,7 @@ from bench.slow.clients import BEAT, KINDS, RECEIVE_BUFFER, Client
 SLOTS = 50
 """Parts of a beat: the crowd does not move in step."""
 OPENING = 256
-"""Connections that are being opened at a time."""
+"""Connections that are being opened at a time, or wait for their first answer: slow clients are no burst."""
 STALLED = 5.0
 """Seconds without any client getting further, after which the rest is not waited for."""
 HURRIED = 50
@@ -51,7 +51,7 @@ class Order:
 
     :ivar kind: of ``clients.KINDS``.
     :ivar checksum: CRC-32 of a right answer's body.
-    :ivar served: whether ``ready`` waits for the first answers, too.
+    :ivar opening: connections that are opened at a time.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Order:
     path: str
     checksum: int
     tls: bool = False
-    served: bool = True
+    opening: int = OPENING
 
 
 class Crowd:
@@ -105,7 +105,7 @@ class Crowd:
     # --- connecting
 
     def _open(self) -> None:
-        while self._to_open and len(self._opening) + self._due() < OPENING:
+        while self._to_open and len(self._opening) + self._due() < self.order.opening:
             number, _ = self._to_open.popleft()
             client = self._kind(self, number, self.order.path)
             sock = socket.socket()
@@ -122,7 +122,7 @@ class Crowd:
                 self._failed(client)
 
     def _due(self) -> int:
-        """First answers that are due: slow clients are not a burst."""
+        """First answers that are due."""
         if self._kind is not KINDS["idle"]:
             return 0
         counts = self.counts
@@ -212,8 +212,7 @@ class Crowd:
     def _complete(self) -> bool:
         if self._to_open or self._opening:
             return False
-        waits = self.order.served and self._kind is KINDS["idle"]
-        return not (waits and any(client.waiting for client in self._clients.values()))
+        return not (self._kind is KINDS["idle"] and any(client.waiting for client in self._clients.values()))
 
     # --- the end
 
