@@ -2,6 +2,7 @@
 # make test   all tests
 # make docs   render the option reference, docs/options.md
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
+# make bench-slow  what slow clients, bursts and overload do to it and to the peers
 # Each target sets up what it needs, in .venv.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 # modules of synchronous TestCases
 TRIAL := tests/test_tap.py tests/test_signals.py
 
-.PHONY: run test lint bench bench-setup docs clean
+.PHONY: run test lint bench bench-slow bench-setup docs clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/tinfront run etc/site.ini
@@ -28,6 +29,10 @@ lint: $(VENV)/test.stamp
 bench: bench-setup
 	$(BIN)/python -m bench $(BENCH)
 
+# BENCH passes options on here as well: make bench-slow BENCH="--quick --only beside"
+bench-slow: bench-setup
+	$(BIN)/python -m bench.slow $(BENCH)
+
 # Installs the peers that are lacking: by apt-get as root or with a sudo that asks nothing, else it says what to install.
 bench-setup: $(VENV)/run.stamp
 	@root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
@@ -42,6 +47,8 @@ bench-setup: $(VENV)/run.stamp
 	  [ -x $(BIN)/$$each ] || $(BIN)/python -m pip install -q $$each || \
 	    echo "bench-setup: $$each could not be installed"; \
 	done; \
+	[ -x $(BIN)/waitress-serve ] || $(BIN)/python -m pip install -q waitress || \
+	  echo "bench-setup: waitress could not be installed"; \
 	[ -x $(BIN)/uwsgi ] || $(BIN)/python -m pip install -q uwsgi || \
 	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
 

@@ -8,6 +8,7 @@ has, by Python's logging, which costs it much: so it also runs without.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 NGINX = """\
@@ -307,7 +309,11 @@ def chosen(asked: Sequence[str]) -> tuple[Peer, ...]:
 def versions() -> dict[str, str]:
     """Return the version of every command that is installed, by its name."""
     found = {}
-    for name in ("nginx", "gunicorn", "uwsgi", "granian", "tinfront", "wrk"):
+    for name in ("nginx", "gunicorn", "uwsgi", "granian", "waitress", "tinfront", "wrk"):
+        if name == "waitress":  # its command does not tell
+            with contextlib.suppress(PackageNotFoundError):
+                found[name] = version(name)
+            continue
         if (path := find(name)) is None:
             continue
         argv = [path, "-v"] if name in {"nginx", "wrk"} else [path, "--version"]

@@ -33,12 +33,12 @@ _FILLER = bytes(range(256)) * 64
 class Client:
     """What all kinds share: a socket, and the answer that is coming in.
 
-    :ivar crowd: is told what becomes of it: ``count(word)``, ``lost(client, word)``.
+    :ivar crowd: is told what becomes of it: ``count(word)``, ``lost(client, word)``; ``listen(client, yes)``.
     :ivar waiting: an answer is due.
     """
 
-    listens = True
-    """Whether it takes what comes at once; otherwise only at its beats."""
+    receive_buffer = 0
+    """Of the kernel, in bytes; 0: the usual."""
 
     __slots__ = ("_body_left", "_checksum", "_head", "crowd", "number", "out", "path", "sock", "waiting")
 
@@ -64,10 +64,19 @@ class Client:
     def hurry(self) -> None:
         """Do at once what was to be done slowly."""
 
+    def readable(self) -> None:
+        """Something has come."""
+        self.take()
+
     @property
     def busy(self) -> bool:
         """Whether the server owes it anything, or would if it went on."""
         return self.waiting
+
+    @property
+    def due(self) -> bool:
+        """Whether the crowd is not complete before it has been served."""
+        return False
 
     # --- out
 
@@ -168,6 +177,11 @@ class Idle(Client):
         if not self.waiting:
             self.begin()
 
+    @property
+    def due(self) -> bool:
+        """Its first answer."""
+        return self.waiting
+
 
 class Silent(Client):
     """Sends part of a head, then nothing: to weigh what it costs to wait."""
@@ -200,7 +214,7 @@ class Head(Client):
             return
         self._beats += 1
         if self._beats < HEAD_BEATS:
-            self.send(b"X"[:1])
+            self.send(b"X")
         else:
             self.hurry()
 
@@ -239,8 +253,7 @@ class Upload(Client):
         count = min(count, self._left)
         self._left -= count
         self.waiting = not self._left
-        data = _FILLER[:count] if count <= len(_FILLER) else _FILLER * (count // len(_FILLER)) + _FILLER[: count % len(_FILLER)]
-        self.send(data)
+        self.send((_FILLER * -(-count // len(_FILLER)))[:count])
 
     def hurry(self) -> None:
         """The rest."""
@@ -251,23 +264,43 @@ class Upload(Client):
 class Reader(Client):
     """Reads a large answer slowly, and asks for it again."""
 
-    __slots__ = ()
-    listens = False
+    __slots__ = ("_begun", "_hurries")
+    receive_buffer = RECEIVE_BUFFER
 
     def begin(self) -> None:
         """Ask."""
+        self._begun = self._hurries = False
+        self._ask()
+
+    def _ask(self) -> None:
         self.waiting = True
         self.send(self.request())
 
+    @property
+    def due(self) -> bool:
+        """The beginning of its first answer."""
+        return not self._begun
+
+    def readable(self) -> None:
+        """The first bytes show that the answer has begun; then it looks only at its beats."""
+        if self._hurries:
+            self.take()
+        elif self.take(1024):
+            self._begun = True
+            self.crowd.count("begun")
+            self.crowd.listen(self, False)
+
     def beat(self) -> None:
         """Take some."""
-        if not self.waiting:
-            self.begin()
-        self.take(READ_BEAT)
+        if self._begun:
+            if not self.waiting:
+                self._ask()
+            self.take(READ_BEAT)
 
     def hurry(self) -> None:
         """From now on it takes what comes."""
-        self.crowd.listen(self)
+        self._hurries = True
+        self.crowd.listen(self, True)
         self.take()
 
 

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.slow.clients import BEAT, KINDS, RECEIVE_BUFFER, Client
+from bench.slow.clients import BEAT, KINDS, Client
 
 SLOTS = 50
 """Parts of a beat: the crowd does not move in step."""
@@ -97,10 +97,10 @@ class Crowd:
             self._tries[client.number] = self._tries.get(client.number, 0) + 1
             self._to_open.append((client.number, 1))
 
-    def listen(self, client: Client) -> None:
-        """From now on it is told what comes."""
+    def listen(self, client: Client, yes: bool) -> None:
+        """Whether it is told from now on that something has come."""
         if client.sock is not None:
-            self._epoll.modify(client.sock.fileno(), _IN)
+            self._epoll.modify(client.sock.fileno(), _IN if yes else 0)
 
     # --- connecting
 
@@ -110,8 +110,8 @@ class Crowd:
             client = self._kind(self, number, self.order.path)
             sock = socket.socket()
             sock.setblocking(False)
-            if not self._kind.listens:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            if self._kind.receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._kind.receive_buffer)
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((f"127.0.1.{1 + number % _ADDRESSES}", 0))
             code = sock.connect_ex(("127.0.0.1", self.order.port))
@@ -162,7 +162,7 @@ class Crowd:
         del self._opening[fd]
         self._clients[fd] = client
         self._slots[client.number % SLOTS][client.number] = client
-        self._epoll.modify(fd, _IN if client.listens else 0)
+        self._epoll.modify(fd, _IN)
         self.count("opened")
         client.begin()
 
@@ -201,18 +201,18 @@ class Crowd:
         client = self._clients.get(fd)
         if client is None:
             return
-        if event & _IN or client.listens:
+        if event & (_IN | _OUT):
             client.push()
-            client.take()
+            client.readable()
         else:
-            client.ended()  # reset or hung up under one that does not read now
+            client.ended()  # reset under one that does not look now
         if client.sock is not None and (client.out or event & _OUT):
             self._epoll.modify(fd, _IN | _OUT if client.out else _IN)
 
     def _complete(self) -> bool:
         if self._to_open or self._opening:
             return False
-        return not (self._kind is KINDS["idle"] and any(client.waiting for client in self._clients.values()))
+        return not any(client.due for client in self._clients.values())
 
     # --- the end
 
@@ -223,8 +223,7 @@ class Crowd:
         answered = self.counts["answered"]
         for client in tuple(self._clients.values()):
             if client not in chosen:
-                if self._kind is KINDS["idle"] and client.waiting:
-                    unserved += 1
+                unserved += client.due
                 client.number = -1
                 with contextlib.suppress(FileNotFoundError, ValueError):
                     self._epoll.unregister(client.sock.fileno())
