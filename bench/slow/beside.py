@@ -128,7 +128,9 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 def told(entry: dict[str, Any]) -> str:
     """A round in words."""
     crowd = entry["crowd"]
-    faults = ", ".join(f"{crowd[word]} {word}" for word in ("refused", "broken", "wrong", "unserved") if crowd.get(word))
+    faults = ", ".join(
+        f"{crowd[word]} {word}" for word in ("refused", "broken", "wrong", "unserved") if crowd.get(word)
+    )
     return (
         f"{entry['without']['rate']:,.0f} → {entry['with']['rate']:,.0f} req/s, p99 {entry['without']['p99_ms']:.1f} → "
         f"{entry['with']['p99_ms']:.1f} ms, {crowd.get('held', 0)} held, crowd {entry['crowd_cpu']:.2f} cores"

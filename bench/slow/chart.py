@@ -54,7 +54,9 @@ def _opening(told: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], height
         f"<style>\n{FIXED}{_rules(light)}@media (prefers-color-scheme: dark) {{\n{_rules(dark)}}}\n</style>",
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="10"/>',
         _text(MARGIN, 42, f"What is left for a fast client while {count} slow ones hang on", "title text"),
-        _text(MARGIN, 64, "Requests per second of a small WSGI answer, two workers. Each panel to its own scale.", "quiet"),
+        _text(
+            MARGIN, 64, "Requests per second of a small WSGI answer, two workers. Each panel to its own scale.", "quiet"
+        ),
         f'<rect class="theirs-pale" x="{MARGIN}" y="80" width="34" height="{THICK}" rx="2"/>',
         _text(MARGIN + 42, 92, "alone", "quiet"),
         f'<rect class="ours" x="{MARGIN + 92}" y="80" width="17" height="{THICK}" rx="2"/>',
@@ -82,9 +84,7 @@ def _panel(left: int, y: int, entry: Mapping[str, Any]) -> tuple[list[str], int]
 
 def _row(left: int, y: int, server: Mapping[str, Any], scale: float) -> list[str]:
     ours = server["name"].startswith("tinfront")
-    name, pale, full = (
-        ("text strong", "ours-pale", "ours") if ours else ("text", "theirs-pale", "theirs-full")
-    )
+    name, pale, full = ("text strong", "ours-pale", "ours") if ours else ("text", "theirs-pale", "theirs-full")
     alone, beside = server["without"]["rate"], server["with"]["rate"]
     start, base = left + LABEL, y + 12
     parts = [

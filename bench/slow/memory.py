@@ -21,7 +21,9 @@ ROWS = (("idle", "idle", False), ("head", "silent", False), ("tls-idle", "idle",
 """Of each: its name, the kind of client, whether over TLS."""
 
 
-def measure(stage: Stage, servers: tuple[Peer, ...], count: int, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def measure(
+    stage: Stage, servers: tuple[Peer, ...], count: int, say: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
     """Weigh each kind on a fresh instance of each server. Yields an entry per server."""
     for peer in servers:
         entry: dict[str, Any] = {"name": peer.name, "label": peer.label, "clients": count, "kib": {}}

@@ -134,9 +134,11 @@ class Visitors:
         if self.free:
             self.free.pop().ask(began)
             return
-        self._all = {visitor for visitor in self._all if visitor.asking or visitor in self.free} if len(
-            self._all
-        ) > OUTSTANDING else self._all
+        self._all = (
+            {visitor for visitor in self._all if visitor.asking or visitor in self.free}
+            if len(self._all) > OUTSTANDING
+            else self._all
+        )
         if len(self._all) > OUTSTANDING:
             self.counts["not_sent"] += 1
             return
@@ -180,7 +182,10 @@ def measure(
             "p50": round(sorted(waits)[len(waits) // 2], 3),
             "p99": round(quantiles(waits, n=100)[98], 3) if len(waits) > 1 else waits[0],
             "worst": round(max(waits), 3),
-            **{name: counts[name] for name in ("sent", "served", "shed", "gave_up", "cut", "refused", "not_sent", "wrong")},
+            **{
+                name: counts[name]
+                for name in ("sent", "served", "shed", "gave_up", "cut", "refused", "not_sent", "wrong")
+            },
         }
         say(f"overload {peer.name}: {entry['goodput']:.0f} of {capacity:.0f} req/s, worst wait {entry['worst']:.2f} s")
         yield entry

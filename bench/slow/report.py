@@ -121,7 +121,9 @@ def verdict(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     def add(name: str, value: float | None, reach: float, low: bool = False) -> None:
         if value is not None:
-            rows.append({"name": name, "value": value, "reach": reach, "reached": value >= reach if low else value <= reach})
+            rows.append(
+                {"name": name, "value": value, "reach": reach, "reached": value >= reach if low else value <= reach}
+            )
 
     for kind in told.get("beside", ()):
         for server in _ours(kind["servers"]):

@@ -1,4 +1,4 @@
-"""Slow clients, with the defaults turned down: none of them holds the one worker, and all who keep the rules are served.
+"""Slow clients: none of them holds the one worker, all who keep the rules are served, the others are told.
 
 The crowds are those of the bench, smaller. What is asserted are counts and answers, not times.
 """
@@ -20,8 +20,8 @@ import requests
 from bench import app as bench_app
 from bench.slow.crowd import Order, hold
 from tests.apps.corners import BLOCK
-from tests.e2e.conftest import Authority
 from tests.e2e.clients import Wire
+from tests.e2e.conftest import Authority
 from tests.e2e.server import APPS, ROOT, Server, address_of
 
 MIB = 1024 * 1024
