@@ -217,6 +217,7 @@ def find(name: str) -> str | None:
 
 
 def command(name: str) -> str:
+    """Return the path of a command. Raises FileNotFoundError if it is not installed."""
     path = find(name)
     if path is None:
         raise FileNotFoundError(name)
@@ -224,6 +225,7 @@ def command(name: str) -> str:
 
 
 def nginx(place: Place, upstream: str = "", location: str = "") -> list[str]:
+    """Write nginx's configuration. Returns its command line."""
     user = "user root;" if os.geteuid() == 0 else ""
     text = place.fill(NGINX, user=user, upstream=place.fill(upstream), location=location)
     conf = place.write("nginx.conf", text)
@@ -231,6 +233,7 @@ def nginx(place: Place, upstream: str = "", location: str = "") -> list[str]:
 
 
 def gunicorn(place: Place, bind: str, worker_class: str, threads: int, accesslog: str | None) -> list[str]:
+    """Write gunicorn's configuration. Returns its command line."""
     text = place.fill(GUNICORN, bind=bind, worker_class=worker_class, threads=threads, accesslog=repr(accesslog))
     return [command("gunicorn"), "--config", place.write("gunicorn.conf.py", text), "app:application"]
 
