@@ -16,7 +16,7 @@ PANELS = ("idle", "heads", "uploads", "app-readers")
 GUTTER = 48
 PANEL = (WIDTH - 2 * MARGIN - GUTTER) // 2
 LABEL, BAR = 120, 168
-ROW, THICK, TOP, HEAD, GAP = 26, 15, 146, 34, 30
+ROW, THICK, TOP, HEAD, GAP = 26, 15, 132, 34, 30
 STILL = 0.02
 """Below this part of its throughput a server stands still."""
 
@@ -69,7 +69,7 @@ def _panel(left: int, y: int, entry: Mapping[str, Any]) -> tuple[list[str], int]
     """Return one kind of slow client, and where it ends."""
     servers = [server for server in entry["servers"] if "ratio" in server]
     count = max(server["clients"] for server in servers)
-    where = f'<tspan class="quiet light">{count:,} </tspan>{escape(entry["title"])}'
+    where = f'<tspan class="quiet light">{count:,}</tspan> {escape(entry["title"])}'
     parts = [
         f'<text x="{left}" y="{y}" class="panel text">{where}</text>',
         f'<line class="rule" x1="{left}" y1="{y + 9.5}" x2="{left + PANEL}" y2="{y + 9.5}"/>',
@@ -105,9 +105,9 @@ def _row(left: int, y: int, server: Mapping[str, Any], scale: float) -> list[str
 
 def _footer(told: Mapping[str, Any], y: int) -> tuple[list[str], int]:
     machine, settings = told["machine"], told["settings"]
-    versions = " · ".join(f"{name} {number}" for name, number in told["versions"].items())
+    versions = " · ".join(f"{name} {number}" for name, number in told["versions"].items() if name != "uwsgi")
     texts = [
-        f"Medians of {settings['rounds']} rounds of {settings['seconds']} s, with and without in turn; load and server "
+        f"{settings['rounds']} round{'s' if settings['rounds'] > 1 else ''} of {settings['seconds']} s, with and without in turn, medians; load and server "
         f"share the machine. {told['date'][:10]}",
         f"{machine['cpu']}, {machine['cores']} cores · {machine['kernel']} · Python {machine['python']} · {versions}",
     ]
