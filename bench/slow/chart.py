@@ -107,7 +107,7 @@ def _footer(told: Mapping[str, Any], y: int) -> tuple[list[str], int]:
     machine, settings = told["machine"], told["settings"]
     versions = " · ".join(f"{name} {number}" for name, number in told["versions"].items() if name != "uwsgi")
     texts = [
-        f"{settings['rounds']} round{'s' if settings['rounds'] > 1 else ''} of {settings['seconds']} s, with and without in turn, medians; load and server "
+        f"Medians; rounds: {settings['rounds']} of {settings['seconds']} s, with and without in turn; load and server "
         f"share the machine. {told['date'][:10]}",
         f"{machine['cpu']}, {machine['cores']} cores · {machine['kernel']} · Python {machine['python']} · {versions}",
     ]
