@@ -3,6 +3,7 @@
 # make docs   render the option reference, docs/options.md
 # make fuzz   look for bytes that break what reads them, for a minute
 # make bench  side by side with nginx, gunicorn, uWSGI and granian
+# make bench-slow  what slow clients, bursts and overload do to it and to the peers
 # make apps   real applications behind tinfront: WsgiDAV under litmus, hg, git, pip and twine, Trac, Django …
 # make bench-faults  killed workers, reloads, stuck code, leaks under load: what clients see of it
 # Each target sets up what it needs, in .venv.
@@ -35,6 +36,10 @@ fuzz: $(VENV)/fuzz.stamp
 bench: bench-setup
 	$(BIN)/python -m bench $(BENCH)
 
+# BENCH passes options on here as well: make bench-slow BENCH="--quick --only beside"
+bench-slow: bench-setup
+	$(BIN)/python -m bench.slow $(BENCH)
+
 # What clients see of faults. FAULTS passes options on: make bench-faults FAULTS="--seconds 4 --only kill-get"
 bench-faults: bench-setup
 	$(BIN)/python -m bench.faults $(FAULTS)
@@ -53,6 +58,8 @@ bench-setup: $(VENV)/run.stamp
 	  [ -x $(BIN)/$$each ] || $(BIN)/python -m pip install -q $$each || \
 	    echo "bench-setup: $$each could not be installed"; \
 	done; \
+	[ -x $(BIN)/waitress-serve ] || $(BIN)/python -m pip install -q waitress || \
+	  echo "bench-setup: waitress could not be installed"; \
 	[ -x $(BIN)/uwsgi ] || $(BIN)/python -m pip install -q uwsgi || \
 	  if lacks uwsgi; then debian uwsgi-core uwsgi-plugin-python3; fi
 

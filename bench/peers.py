@@ -8,6 +8,7 @@ has, by Python's logging, which costs it much: so it also runs without.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 NGINX = """\
@@ -214,45 +216,48 @@ def find(name: str) -> str | None:
     return beside if os.access(beside, os.X_OK) else shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
-def _command(name: str) -> str:
+def command(name: str) -> str:
+    """Return the path of a command. Raises FileNotFoundError if it is not installed."""
     path = find(name)
     if path is None:
         raise FileNotFoundError(name)
     return path
 
 
-def _nginx(place: Place, upstream: str = "", location: str = "") -> list[str]:
+def nginx(place: Place, upstream: str = "", location: str = "") -> list[str]:
+    """Write nginx's configuration. Returns its command line."""
     user = "user root;" if os.geteuid() == 0 else ""
     text = place.fill(NGINX, user=user, upstream=place.fill(upstream), location=location)
     conf = place.write("nginx.conf", text)
-    return [_command("nginx"), "-p", str(place.work), "-c", conf, "-e", f"{place.work}/error.log"]
+    return [command("nginx"), "-p", str(place.work), "-c", conf, "-e", f"{place.work}/error.log"]
 
 
-def _gunicorn(place: Place, bind: str, worker_class: str, threads: int, accesslog: str | None) -> list[str]:
+def gunicorn(place: Place, bind: str, worker_class: str, threads: int, accesslog: str | None) -> list[str]:
+    """Write gunicorn's configuration. Returns its command line."""
     text = place.fill(GUNICORN, bind=bind, worker_class=worker_class, threads=threads, accesslog=repr(accesslog))
-    return [_command("gunicorn"), "--config", place.write("gunicorn.conf.py", text), "app:application"]
+    return [command("gunicorn"), "--config", place.write("gunicorn.conf.py", text), "app:application"]
 
 
 def _static(place: Place) -> list[list[str]]:
-    return [_nginx(place)]
+    return [nginx(place)]
 
 
 def _nginx_gunicorn(place: Place) -> list[list[str]]:
-    behind = _gunicorn(place, f"unix:{place.work}/app.sock", "sync", 1, None)
-    return [behind, _nginx(place, UPSTREAM_GUNICORN, LOCATION_GUNICORN)]
+    behind = gunicorn(place, f"unix:{place.work}/app.sock", "sync", 1, None)
+    return [behind, nginx(place, UPSTREAM_GUNICORN, LOCATION_GUNICORN)]
 
 
 def _nginx_uwsgi(place: Place) -> list[list[str]]:
-    uwsgi = _command("uwsgi")
+    uwsgi = command("uwsgi")
     listed = subprocess.run([uwsgi, "--plugins-list"], capture_output=True, text=True, timeout=20, check=False)
     plugin = "" if "python" in listed.stdout + listed.stderr else "plugin = python3"
     backlog = min(1024, int(Path("/proc/sys/net/core/somaxconn").read_text()))
     ini = place.write("uwsgi.ini", place.fill(UWSGI, plugin=plugin, backlog=backlog))
-    return [[uwsgi, "--ini", ini], _nginx(place, UPSTREAM_UWSGI, LOCATION_UWSGI)]
+    return [[uwsgi, "--ini", ini], nginx(place, UPSTREAM_UWSGI, LOCATION_UWSGI)]
 
 
 def _gunicorn_alone(place: Place) -> list[list[str]]:
-    return [_gunicorn(place, f"127.0.0.1:{place.http}", "gthread", 4, f"{place.work}/access.log")]
+    return [gunicorn(place, f"127.0.0.1:{place.http}", "gthread", 4, f"{place.work}/access.log")]
 
 
 def _granian(place: Place) -> list[list[str]]:
@@ -262,11 +267,11 @@ def _granian(place: Place) -> list[list[str]]:
 def _granian_quiet(place: Place) -> list[list[str]]:
     options = f"--interface wsgi --workers 1 --blocking-threads {THREADS} --http 1 --no-ws"
     where = f"--host 127.0.0.1 --port {place.http}"
-    return [[_command("granian"), *options.split(), *where.split(), "--working-dir", str(place.app), "app:application"]]
+    return [[command("granian"), *options.split(), *where.split(), "--working-dir", str(place.app), "app:application"]]
 
 
 def _tinfront(place: Place, app: str = "") -> list[list[str]]:
-    return [[_command("tinfront"), "run", place.write("tinfront.ini", place.fill(TINFRONT) + app)]]
+    return [[command("tinfront"), "run", place.write("tinfront.ini", place.fill(TINFRONT) + app)]]
 
 
 def _tinfront_prefork(place: Place) -> list[list[str]]:
@@ -307,7 +312,11 @@ def chosen(asked: Sequence[str]) -> tuple[Peer, ...]:
 def versions() -> dict[str, str]:
     """Return the version of every command that is installed, by its name."""
     found = {}
-    for name in ("nginx", "gunicorn", "uwsgi", "granian", "tinfront", "wrk"):
+    for name in ("nginx", "gunicorn", "uwsgi", "granian", "waitress", "tinfront", "wrk"):
+        if name == "waitress":  # its command does not tell
+            with contextlib.suppress(PackageNotFoundError):
+                found[name] = version(name)
+            continue
         if (path := find(name)) is None:
             continue
         argv = [path, "-v"] if name in {"nginx", "wrk"} else [path, "--version"]

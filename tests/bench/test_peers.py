@@ -118,4 +118,6 @@ def test_what_is_not_installed_is_named(installed: Path, monkeypatch: pytest.Mon
 
 
 def test_versions_are_those_that_the_commands_tell() -> None:
-    assert peers.versions() == dict.fromkeys(("nginx", "gunicorn", "uwsgi", "granian", "tinfront", "wrk"), "1.2.3")
+    found = peers.versions()
+    found.pop("waitress", None)  # a library's: its command does not tell
+    assert found == dict.fromkeys(("nginx", "gunicorn", "uwsgi", "granian", "tinfront", "wrk"), "1.2.3")

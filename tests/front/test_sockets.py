@@ -3,11 +3,12 @@
 import errno
 import os
 import socket
+from contextlib import suppress
 
 import pytest
 
 from tinfront.config.model import Address
-from tinfront.front.sockets import CannotListen, open_doors, show
+from tinfront.front.sockets import UNSENT, CannotListen, open_doors, show
 from tinfront.keeper import LocalKeeper
 
 
@@ -120,3 +121,16 @@ def test_addresses_are_shown_as_they_are_written(address, text):
 def _accept(listening):
     listening.setblocking(True)
     return listening.accept()
+
+
+def test_the_kernel_takes_only_so_much_for_a_client_that_does_not_read():
+    [door] = open_doors(Address("tcp", "127.0.0.1", 0), 7, Keeper())
+    with door.socket, socket.create_connection(door.socket.getsockname()):
+        accepted, _ = door.socket.accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken = 0
+            with suppress(BlockingIOError):
+                while taken < 16 * UNSENT:
+                    taken += accepted.send(b"x" * 65536)
+    assert UNSENT <= taken < 4 * UNSENT

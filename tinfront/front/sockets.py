@@ -17,6 +17,16 @@ log = Logger(namespace="tinfront.listen")
 _NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _SYSTEMD_MAX = 64
 
+TCP_NOTSENT_LOWAT = 25
+"""Of linux/tcp.h; the socket module names it from Python 3.12 on."""
+
+UNSENT = 256 * 1024
+"""Bytes of an answer that the kernel takes ahead of what it has sent.
+
+Left alone it takes up to 4 MiB from each slow reader's answer, and a few hundred of them use up the memory that it has
+for all connections together (``net.ipv4.tcp_mem``).
+"""
+
 
 class CannotListen(OSError):
     """An address cannot be listened on. Its text names the address and the cause; exit code 71 is due."""
@@ -38,7 +48,9 @@ class Door:
         self.socket = sock
         self._identity = _identity(address.path) if address.kind == "unix" else None
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets have it from here
+            # Accepted sockets have both from here.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
     def __str__(self) -> str:
         """``host:port`` or ``unix:path``, as it is bound."""

@@ -84,6 +84,8 @@ class LoopLink:
             log.failure("a connection failed as it ended")
         finally:
             self._roll.lost(self)
+            if isinstance(self.transport, TlsTransport):
+                self.transport.let_go()
 
     def buffered(self) -> int:
         """See ``roll.Link``."""
@@ -113,7 +115,7 @@ class TlsTransport:
     __slots__ = ("_below", "_link", "_tls", "write")
 
     def __init__(self, link: LoopLink, transport: Any) -> None:
-        self._link = link
+        self._link: LoopLink | None = link
         self._tls = transport
         self._below: Any = None
         self.write = transport.write
@@ -157,7 +159,13 @@ class TlsTransport:
         """See ``ITransport``."""
         if not self._tls.is_closing():
             self._tls.close()
-            self._link.part()
+            if self._link is not None:
+                self._link.part()
+
+    def let_go(self) -> None:
+        """The connection is lost. In a circle with its link the buffers of TLS would lie until the collector comes."""
+        self._link = None
+        self._below = _Nothing()
 
     def abort(self) -> None:
         """See ``ITransport``."""

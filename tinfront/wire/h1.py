@@ -183,6 +183,7 @@ class H1Codec:
 
     def _give_up(self, events: list[tuple[int, Event]], error: ProtocolError) -> Events:
         """Nothing behind a framing error is understood, and nothing of it is answered."""
+        error.__traceback__ = None  # its frames would hold the connection, in a circle that only the collector breaks
         if not self._awaiting:  # it never came to a head
             self.stream_id += 1
         self._reader = None
