@@ -26,7 +26,8 @@ BOTH_MAX = 30
 def app_front(pool: Any) -> Front:
     """A front with one app and an access log, made as a configuration would."""
     module = discover().handler("app")
-    route = Route("demo", "prefix", "/", "app", {"app": "site"})
+    options = {option.name: option.default for option in module.OPTIONS}
+    route = Route("demo", "prefix", "/", "app", {**options, "app": "site"})
     handler = module.make(route.settings, Parts(route, Server(), {"site": pool}))
     table = Table()
     bound = bind(route, handler, [], [AccessLog("/dev/null", combined)])
