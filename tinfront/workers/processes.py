@@ -126,6 +126,7 @@ class ProcessPool(Pool):
     def _sweep(self, now: float) -> None:
         self._deadlines.sweep(now)
         self._queue.doubt_unclaimed(now)
+        self._queue.adapt(now)
         self._crew.tick(now)
         self._pump()
 

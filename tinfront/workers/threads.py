@@ -19,7 +19,7 @@ from zope.interface import implementer
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
 from tinfront.workers.jobs import LOOK_AHEAD, refuse
-from tinfront.workers.order import NEVER
+from tinfront.workers.order import BRIEFLY, NEVER
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tinfront.interfaces import IDescriptors
 
 SENT_MIN, SENT_MAX = 16, 64
-"""Tasks that threads may find without asking the front, few or many threads; each can be taken back as long as it is
-not begun. Those beyond stand in line, so more would blunt the rules of ``order``, and fewer let threads fall asleep."""
+"""Tasks that threads may find without asking the front: if tasks take long, and if they do not. Each can be taken back
+as long as it is not begun. More would blunt the rules of ``order``, fewer let threads fall asleep."""
 
 LINGER = 0.3
 """Seconds that threads without a task get to end, even when the grace of a stop is over."""
@@ -64,7 +64,9 @@ class ThreadPool(Pool):
         self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self._relay, self)
         self._waiting: deque[Task] = deque()
         self._sent: set[Task] = set()
-        self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self._sent_min = self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self._begun = 0
+        self._adapted = (0, 0.0)  # how many had begun, and when
         self._left: dict[Task, float] = {}
         self._loading = False
         self._interval = 0.0
@@ -173,7 +175,15 @@ class ThreadPool(Pool):
                     self._fail_overdue(task, now - task.claimed)
             self._sweep_left(now, limit)
         self._relay.report()
+        self._adapt(now)
         self._pump()
+
+    def _adapt(self, now: float) -> None:
+        """Give out as much as threads get done in a moment: short tasks come in bunches, and long ones stay in line."""
+        before, since = self._adapted
+        self._adapted = self._begun, now
+        briefly = int((self._begun - before) / max(now - since, 0.001) * BRIEFLY)
+        self._sent_max = min(SENT_MAX, max(self._sent_min, briefly))
 
     def _sweep_left(self, now: float, limit: float) -> None:
         """Threads that go on for a client that has left: a stuck one must not cost its slot for ever."""
@@ -256,6 +266,7 @@ class ThreadPool(Pool):
                     refuse(task.exchange, (500, "job-unsent", str(error)))
                     continue
             sent.add(task)
+            self._begun += 1
             crew.run(task)
         if waiting:
             self._line_up()
