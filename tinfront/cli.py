@@ -12,6 +12,7 @@ import getopt
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
@@ -23,7 +24,7 @@ from tinfront.config.load import single_app
 from tinfront.config.model import Config
 from tinfront.control import ask, table
 from tinfront.errors import ConfigError
-from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
+from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
 
 if TYPE_CHECKING:
     from tinfront.service import Site
@@ -109,6 +110,10 @@ class RunOptions(Command):
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
         return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
 
+    def again(self) -> Callable[[], Config]:
+        """What makes the configuration once more."""
+        return reader(self["target"]) if self.has_file else self.config
+
     def _workers(self) -> int:
         if self["workers"] is not None:
             return int(self["workers"])
@@ -134,8 +139,9 @@ class ControlOptions(Command):
 
     synopsis = "tinfront reload | stop FILE.ini"
     longdesc = (
-        "Tells the server that runs with FILE, over its control socket ([server] control), to read certificates and "
-        "keys again, or to stop with all running requests finished."
+        "Tells the server that runs with FILE, over its control socket ([server] control), to load the file, the "
+        "certificates and the apps' code again, or to stop with all running requests finished. A reload is waited for: "
+        "if it cannot be done nothing changes, the reasons are shown, and the exit code is 1."
     )
 
     def parseArgs(self, file: str) -> None:  # type: ignore[override]
@@ -160,7 +166,7 @@ class Options(Command):
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
         ["status", None, StatusOptions, "Show how a running server fares."],
-        ["reload", None, ControlOptions, "Have a running server read its certificates again."],
+        ["reload", None, ControlOptions, "Give a running server its new configuration and code."],
         ["stop", None, ControlOptions, "Stop a running server, with its requests finished."],
     ]
 
@@ -176,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
             chosen = options.subOptions
-            raise SystemExit(run(chosen.config(), needs_app=not chosen.has_file))
+            raise SystemExit(run(chosen.config(), chosen.again(), needs_app=not chosen.has_file))
         if options.subCommand == "check":
             raise SystemExit(check(options.subOptions["file"]))
         if options.subCommand is not None:
@@ -210,13 +216,19 @@ def control(word: str, options: Any) -> int:
         fail(EX_FAILED, f"tinfront: no server answers at {path}: {error.strerror or error}")
     if word == "status" and "error" not in said:
         print(json.dumps(said, indent=2) if options["json"] else table(said), end="\n" if options["json"] else "")
-    elif "error" in said:
-        fail(EX_FAILED, f"tinfront: {said['error']}")
+        return 0
+    for note in said.get("notes", ()):
+        print(note)
+    if "error" in said:
+        nothing = ["nothing has changed"] if said.get("done") is False else []
+        fail(EX_FAILED, f"tinfront: {said['error']}", *nothing)
     return 0
 
 
-def run(config: Config, needs_app: bool = False) -> int:
+def run(config: Config, again: Callable[[], Config], needs_app: bool = False) -> int:
     """Serve until a signal ends it, or, with ``needs_app``, until an app turns out to be broken.
+
+    :param again: makes the configuration once more, for a reload.
 
     Returns the exit code.
     """
@@ -227,7 +239,7 @@ def run(config: Config, needs_app: bool = False) -> int:
     from tinfront.service import build  # noqa: PLC0415
 
     _log_to_stderr()
-    service = build(config, loop)
+    service = build(config, loop, again)
     try:
         service.privilegedStartService()
     except OSError as error:

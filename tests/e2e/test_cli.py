@@ -181,7 +181,7 @@ def test_the_control_socket(tmp_path: Path) -> None:
         file = str(server.file)
         shown = tinfront("status", file)
         assert shown.returncode == 0
-        assert re.search(r"^corners +ready +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
+        assert re.search(r"^corners +1 +ready +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
         status = json.loads(tinfront("status", "--json", file).stdout)
         assert status["listeners"][0]["urls"] == [server.url]
         assert tinfront("reload", file).returncode == 0

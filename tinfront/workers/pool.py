@@ -95,6 +95,13 @@ class Pool(Service):
             self._when_ready.append(result)
         return result
 
+    def touched(self) -> bool:
+        """Whether the files of the app's code have changed since it was imported, or nobody knows."""
+        return True
+
+    def resize(self, by: int) -> None:
+        """Have so many workers more, or less. Threads are as many as they are."""
+
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start. Until it is known whether the app can run, exchanges wait."""
         super().startService()  # type: ignore[no-untyped-call]
