@@ -20,9 +20,10 @@ from twisted.python import usage
 from tinfront import __version__
 from tinfront.catalog import discover
 from tinfront.config.describe import describe
-from tinfront.config.load import single_app
+from tinfront.config.load import control_socket, single_app
 from tinfront.config.model import Config
 from tinfront.control import ask, table
+from tinfront.dev import watch
 from tinfront.errors import ConfigError
 from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
 
@@ -34,6 +35,7 @@ examples:
   tinfront run etc/site.ini                 serve the site that the file describes
   tinfront run mysite.wsgi:application      serve one app on http://127.0.0.1:8000
   tinfront run "mysite:make_app()" -b :8080 -w 4
+  tinfront run --dev mysite.wsgi:application    … and reload it when its code changes
   tinfront status etc/site.ini              how the running server fares
   tinfront check etc/site.ini               show what a file means, or all its errors
 """
@@ -62,6 +64,7 @@ class RunOptions(Command):
         "Serves in the foreground, until TERM or INT. With MODULE:APP and no file: on 127.0.0.1:8000, or on "
         "0.0.0.0:$PORT where PORT is set; $WEB_CONCURRENCY is the default of --workers."
     )
+    optFlags = [["dev", None, "For development: reload whenever the app's code or the file has changed."]]
     optParameters = [
         ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
         ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
@@ -120,7 +123,7 @@ class RunOptions(Command):
         given = os.environ.get("WEB_CONCURRENCY", "")
         if given and not given.isdigit():
             raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else max(2, len(os.sched_getaffinity(0)))
+        return int(given) if given else 1 if self["dev"] else max(2, len(os.sched_getaffinity(0)))
 
 
 class CheckOptions(Command):
@@ -182,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
             chosen = options.subOptions
-            raise SystemExit(run(chosen.config(), chosen.again(), needs_app=not chosen.has_file))
+            raise SystemExit(run(chosen.config(), chosen))
         if options.subCommand == "check":
             raise SystemExit(check(options.subOptions["file"]))
         if options.subCommand is not None:
@@ -207,7 +210,7 @@ def check(file: str) -> int:
 
 def control(word: str, options: Any) -> int:
     """Talk to a running server."""
-    path = read(options["file"]).server.control
+    path = control_socket(options["file"])
     if path is None:
         fail(EX_CONFIG, f"{options['file']}: the server has no control socket; add to [server]: control = run/control")
     try:
@@ -225,10 +228,8 @@ def control(word: str, options: Any) -> int:
     return 0
 
 
-def run(config: Config, again: Callable[[], Config], needs_app: bool = False) -> int:
-    """Serve until a signal ends it, or, with ``needs_app``, until an app turns out to be broken.
-
-    :param again: makes the configuration once more, for a reload.
+def run(config: Config, options: RunOptions) -> int:
+    """Serve until a signal ends it, or, without a file and ``--dev``, until an app turns out to be broken.
 
     Returns the exit code.
     """
@@ -239,7 +240,7 @@ def run(config: Config, again: Callable[[], Config], needs_app: bool = False) ->
     from tinfront.service import build  # noqa: PLC0415
 
     _log_to_stderr()
-    service = build(config, loop, again)
+    service = build(config, loop, options.again())
     try:
         service.privilegedStartService()
     except OSError as error:
@@ -254,8 +255,11 @@ def run(config: Config, again: Callable[[], Config], needs_app: bool = False) ->
             broken.append(name)
             service.stop_now()
 
+    needs_app = not (options.has_file or options["dev"])
     for name, pool in service.pools.items() if needs_app else ():
         pool.when_ready().addCallback(started, name)
+    if options["dev"]:
+        watch(service, options["target"] if options.has_file else "")
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
     return EX_NO_APP if broken else 0

@@ -91,6 +91,7 @@ class Witness:
         self.lines: list[str] | None = []
 
     def __call__(self, event: dict[str, Any]) -> None:
+        """See ``ILogObserver``."""
         globalLogPublisher(event)
         if self.lines is not None and event.get("log_level") in (LogLevel.error, LogLevel.critical):
             self.lines.append(formatEvent(event))

@@ -172,8 +172,9 @@ class Site(Service):
 
     def resize(self, by: int) -> None:
         """Let each app that has processes have one more, or one less."""
-        for pools in self.pools.values():
-            pools.resize(by)
+        for name, pools in self.pools.items():
+            if pools.app.mode == "prefork":
+                log.info("[app:{name}] has {count} workers from now on", name=name, count=pools.resize(by))
 
     def reopen_logs(self) -> None:
         """Go on with new log files after the old ones were renamed."""

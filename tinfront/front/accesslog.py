@@ -207,7 +207,7 @@ class Writer:
 
     def open(self) -> None:
         """:raises OSError: the file cannot be opened."""
-        self._fd = self._open()
+        self._fd = self._open(self._path)
 
     def start(self) -> None:
         """Begin to write. Opens the file if that has not been done."""
@@ -215,8 +215,11 @@ class Writer:
             self.open()
         self._thread.start()
 
-    def _open(self) -> int:
-        return _open(self._path)
+    @staticmethod
+    def _open(path: str) -> int:
+        if path == "-":
+            return os.dup(1)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def put(self, data: bytes) -> bool:
         """Queue a block; False if there is no room."""
@@ -241,7 +244,7 @@ class Writer:
         """
         if path == self._path:
             return
-        fd = _open(path)
+        fd = self._open(path)
         with self._wake:
             self._path = path
             self._blocks.append(fd)
@@ -284,7 +287,7 @@ class Writer:
 
     def _renew(self) -> None:
         try:
-            fd = self._open()
+            fd = self._open(self._path)
         except OSError:
             return  # better the old file than none
         os.close(self._fd)
@@ -299,7 +302,3 @@ class Writer:
             pass  # a full disk costs log lines, not the site
         with self._wake:
             self._waiting -= len(data)
-
-
-def _open(path: str) -> int:
-    return os.dup(1) if path == "-" else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

@@ -85,11 +85,12 @@ class Generations:
 
     def touched(self) -> bool:
         """Whether the files of the app's code have changed since it was imported, or nobody knows."""
-        return bool(self.current.touched())
+        sources = self.current.sources()
+        return sources is None or bool(sources.changed())
 
-    def resize(self, by: int) -> None:
-        """Have so many workers more, or less, until the next generation."""
-        self.current.resize(by)
+    def resize(self, by: int) -> int:
+        """Have so many workers more, or less, until the next generation; returns how many it will be."""
+        return int(self.current.resize(self.current.workers + by))
 
     # --- one after the other
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from tinfront.config.model import App
+    from tinfront.workers.sources import Sources
 
 TICK = 0.25
 """Seconds between two looks at the deadlines."""
@@ -95,12 +96,18 @@ class Pool(Service):
             self._when_ready.append(result)
         return result
 
-    def touched(self) -> bool:
-        """Whether the files of the app's code have changed since it was imported, or nobody knows."""
-        return True
+    def sources(self) -> Sources | None:
+        """The files of the app's code; None: nobody knows them."""
+        return None
 
-    def resize(self, by: int) -> None:
-        """Have so many workers more, or less. Threads are as many as they are."""
+    @property
+    def workers(self) -> int:
+        """How many workers there should be."""
+        return self._app.workers
+
+    def resize(self, count: int) -> int:
+        """Have so many workers from now on, within bounds; returns how many it will be. A process of threads is one."""
+        return self.workers
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start. Until it is known whether the app can run, exchanges wait."""
