@@ -55,7 +55,7 @@ def test_why_it_cannot_be_started() -> None:
 
 def test_an_app_that_does_not_run_has_nothing_to_lose() -> None:
     old: Any = Pool()
-    new, pool, _ = coming(Generations(APP, old))
+    new, _, _ = coming(Generations(APP, old))
     assert not new.is_no_loss
     old.ready, old.trouble = False, "broken"
     assert new.is_no_loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from tinfront.reload import Outcome, Reloads
 class Change:
     """Notes what is done with it."""
 
-    made: list[Change] = []
+    made: ClassVar[list[Change]] = []
 
     def __init__(self, site: Any, config: Any, outcome: Outcome) -> None:
         self.steps: list[str] = []

@@ -96,7 +96,7 @@ class Watch:
 
     def _paths(self) -> Iterator[str]:
         paths = dict.fromkeys(self._files)
-        directories = {}
+        directories: dict[str, None] = {}
         for pools in self._site.pools.values():
             sources = pools.current.sources()
             for path in sources.looks if sources is not None else ():
