@@ -148,14 +148,14 @@ def status(site: Any) -> Answer:
     """How a ``service.Site`` fares."""
     capacity = site.assembly.capacity
     apps = []
-    for generation, pool, name in _generations(site):
+    for name, generation, pool, draining in _generations(site):
         busy, idle, waiting = pool.load()
         shed = pool.shed
         apps.append(
             {
                 "name": name,
                 "generation": generation,
-                "draining": pool is not site.pools[name].current,
+                "draining": draining,
                 "ready": pool.ready,
                 "busy": busy,
                 "idle": idle,
@@ -192,8 +192,13 @@ def status(site: Any) -> Answer:
     }
 
 
-def _generations(site: Any) -> list[tuple[int, Any, str]]:
-    return [(number, pool, name) for name, pools in site.pools.items() for number, pool in pools.all()]
+def _generations(site: Any) -> list[tuple[str, int, Any, bool]]:
+    """App, number, pool, and whether it is on its way out."""
+    return [
+        (pools.app.name, number, pool, pool is not getattr(site.pools.get(pools.app.name), "current", None))
+        for pools in site.all_pools()
+        for number, pool in pools.all()
+    ]
 
 
 _COUNTS = {

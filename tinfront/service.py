@@ -75,7 +75,7 @@ class Site(Service):
         self.listeners = [self.make_listener(model, self.content) for model in config.listeners]
         self.parting: dict[Any, Deferred[Any]] = {}
         self._delay: Deferred[Any] | None = None
-        self._retired: dict[str, tuple[Generations, float]] = {}
+        self._retired: dict[Generations, float] = {}
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = reactor
         self._notifier = Notifier(reactor)
@@ -161,9 +161,9 @@ class Site(Service):
         if self.access_log is not None:
             self.access_log.flush()
             self.access_log.report(log)
-        for name, (pools, until) in tuple(self._retired.items()):
-            if time.monotonic() >= until or not self._in_use(name):
-                del self._retired[name]
+        for pools, until in tuple(self._retired.items()):
+            if time.monotonic() >= until or not self._in_use(pools.app.name):
+                del self._retired[pools]
                 self.part(pools, pools.stop(self.config.server.grace))
 
     def reload(self) -> None:
@@ -197,7 +197,7 @@ class Site(Service):
 
     def retire(self, pools: Generations) -> None:
         """An app is not in the configuration any more. Requests that are on their way to it still find it."""
-        self._retired[pools.app.name] = pools, time.monotonic() + self.config.server.grace
+        self._retired[pools] = time.monotonic() + self.config.server.grace
 
     def _in_use(self, app: str) -> bool:
         for listener in self.terms:
@@ -222,7 +222,7 @@ class Site(Service):
         """Stop without waiting for anybody."""
         for listener in self.terms:
             listener.roll.abort_all()
-        for pools in self._all_pools():
+        for pools in self.all_pools():
             pools.hurry(0.0)
         if self._delay is not None:
             self._delay.cancel()
@@ -230,8 +230,10 @@ class Site(Service):
             self.stopping = True
             self._reactor.stop()
 
-    def _all_pools(self) -> list[Generations]:
-        return [*self.pools.values(), *(pools for pools, _ in self._retired.values())]
+    def all_pools(self) -> list[Generations]:
+        """Those of apps that are on their way out, too."""
+        parting = [service for service in self.parting if isinstance(service, Generations)]
+        return [*self.pools.values(), *self._retired, *parting]
 
     def stopService(self) -> Deferred[None]:
         """Stop in order; fires when everything has ended."""
@@ -251,7 +253,7 @@ class Site(Service):
         deadline = time.monotonic() + server.grace
         yield _all(listener.drain(server.grace) for listener in self.listeners)
         left = max(0.0, deadline - time.monotonic())  # one grace for all, not one after another
-        ending = [pools.stop(left) for pools in self._all_pools()]
+        ending = [pools.stop(left) for pools in self.all_pools()]
         ending += [listener.stopService() for listener in self.listeners]
         yield _all([*ending, *self.parting.values()])
         if self._control is not None:

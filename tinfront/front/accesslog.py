@@ -257,6 +257,9 @@ class Writer:
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join(5.0)
+        elif self._fd >= 0:  # opened, but never used
+            os.close(self._fd)
+            self._fd = -1
 
     def _run(self) -> None:
         while True:
