@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -118,3 +119,17 @@ def test_all_are_waited_for() -> None:
         assert pool.ended
         pool.ended.callback(None)
     assert ended
+
+
+def test_the_current_one_knows_its_files_and_its_size() -> None:
+    pool: Any = Pool()
+    generations = Generations(APP, pool)
+    changed: list[str] = []
+    pool.sources = lambda: None
+    assert generations.touched()
+    pool.sources = lambda: SimpleNamespace(changed=lambda: changed)
+    assert not generations.touched()
+    changed.append("a.py")
+    assert generations.touched()
+    pool.workers, pool.resize = 3, lambda count: count
+    assert (generations.resize(1), generations.resize(-1)) == (4, 2)
