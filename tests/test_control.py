@@ -30,6 +30,8 @@ STATUS = {
     "apps": [
         {
             "name": "main",
+            "generation": 3,
+            "draining": False,
             "ready": False,
             "busy": 1,
             "idle": 2,
@@ -118,8 +120,8 @@ def test_the_table_for_people():
         "LISTEN  OPEN  ACCEPTED  REFUSED  PER ADDRESS  IDLEST  BAD TLS  NO PROXY  AT\n"
         "web     3     70        1        4            5       0        2         http://a:80\n"
         "\n"
-        "APP   STATE      BUSY  IDLE  WAITING  OLDEST  FULL  TIMEOUT  GONE\n"
-        "main  not ready  1     2     3        1.2 s   4     5        6     no module\n"
+        "APP   GEN  STATE      BUSY  IDLE  WAITING  OLDEST  FULL  TIMEOUT  GONE\n"
+        "main  3    not ready  1     2     3        1.2 s   4     5        6     no module\n"
         "\n"
         "connections: 3 of 1,000; accepting has paused 6 times\n"
         "spool: 1,024 of 2,048 bytes; log lines lost: 5\n"

@@ -25,7 +25,8 @@ NO_TWIN = {
     "tinfront/config/vocabulary.py": "protocols; mypy checks them",
     "tinfront/front/bridge_transport.py": "tests/front/test_transport.py runs over both kinds of transport",
     "tinfront/cli.py": "tests/e2e/test_cli.py",
-    "tinfront/service.py": "construction; all of tests/e2e",
+    "tinfront/assembly.py": "construction; all of tests/e2e",
+    "tinfront/service.py": "start and stop; all of tests/e2e",
 }
 
 

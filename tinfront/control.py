@@ -36,7 +36,7 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
     delimiter = b"\n"
     MAX_LENGTH = LINE_MAX
 
-    def __init__(self, answers: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]]) -> None:
         self._answers = answers
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
@@ -46,22 +46,29 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
         self.setTimeout(None)  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
         word = line.decode("latin-1").strip()
         answer = self._answers.get(word)
-        known = ", ".join(self._answers)
-        said = answer() if answer is not None else {"error": f"unknown word {word!r}, known are {known}"}
-        assert self.transport is not None
-        self.transport.write(json.dumps(said).encode("ascii") + b"\n")
-        self.transport.loseConnection()
+        if answer is None:
+            self._say({"error": f"unknown word {word!r}, known are {', '.join(self._answers)}"})
+        else:
+            answering: Deferred[Answer] = maybeDeferred(answer)  # type: ignore[call-overload]
+            answering.addCallback(self._say)
+
+    def _say(self, said: Answer) -> None:
+        """Now, or when it is known; the client may have left by then."""
+        if self.transport is not None:
+            self.transport.write(json.dumps(said).encode("ascii") + b"\n")
+            self.transport.loseConnection()
 
 
 class Control(Service):
     """Listens on the control socket.
 
-    :param answers: what to say to each word.
+    :param answers: what to say to each word, now or when it is known.
     """
 
-    def __init__(self, path: str, reactor: Any, answers: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(self, path: str, reactor: Any, answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]]) -> None:
         self._path = path
         self._reactor = reactor
         self._answers = answers
@@ -102,12 +109,16 @@ class Control(Service):
 def ask(path: str, word: str) -> Answer:
     """Ask the server at the socket ``path``; for the command, which may wait.
 
+    A reload takes as long as the apps take to start, and the server bounds that.
+
     :raises OSError: nobody answers there.
     """
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(path)
         sock.sendall(word.encode("ascii") + b"\n")
+        if word == "reload":
+            sock.settimeout(None)
         with sock.makefile("rb") as file:
             said: Answer = json.loads(file.readline() or b'{"error": "no answer"}')
     return said
@@ -135,14 +146,16 @@ def _answers_there(path: str) -> bool:
 
 def status(site: Any) -> Answer:
     """How a ``service.Site`` fares."""
-    capacity = site.capacity
+    capacity = site.assembly.capacity
     apps = []
-    for name, pool in site.pools.items():
+    for name, generation, pool, draining in _generations(site):
         busy, idle, waiting = pool.load()
         shed = pool.shed
         apps.append(
             {
                 "name": name,
+                "generation": generation,
+                "draining": draining,
                 "ready": pool.ready,
                 "busy": busy,
                 "idle": idle,
@@ -174,9 +187,18 @@ def status(site: Any) -> Answer:
         "connections": {"open": capacity.used, "limit": capacity.limit, "pauses": capacity.pauses},
         "listeners": listeners,
         "apps": apps,
-        "spool": {"used": site.budget.used, "limit": site.budget.limit},
+        "spool": {"used": site.assembly.budget.used, "limit": site.assembly.budget.limit},
         "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
     }
+
+
+def _generations(site: Any) -> list[tuple[str, int, Any, bool]]:
+    """App, number, pool, and whether it is on its way out."""
+    return [
+        (pools.app.name, number, pool, pool is not getattr(site.pools.get(pools.app.name), "current", None))
+        for pools in site.all_pools()
+        for number, pool in pools.all()
+    ]
 
 
 _COUNTS = {
@@ -201,13 +223,27 @@ def table(status: Answer) -> str:
     for item in status["listeners"]:
         rows.append((item["name"], *(str(item[name]) for name in _COUNTS), ", ".join(item["urls"])))
     lines += _columns(rows)
-    pools = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
+    pools = [("APP", "GEN", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
     for item in status["apps"]:
-        state = "ready" if item["ready"] else "not ready"
+        state = "draining" if item["draining"] else "ready" if item["ready"] else "not ready"
         busy, idle, waiting = str(item["busy"]), str(item["idle"]), str(item["waiting"])
         full, timeout, gone = map(str, item["shed"].values())
         oldest = f"{item['oldest_wait']:.1f} s"
-        pools.append((item["name"], state, busy, idle, waiting, oldest, full, timeout, gone, item["trouble"]))
+        pools.append(
+            (
+                item["name"],
+                str(item["generation"]),
+                state,
+                busy,
+                idle,
+                waiting,
+                oldest,
+                full,
+                timeout,
+                gone,
+                item["trouble"],
+            )
+        )
     lines += ["", *_columns(pools), ""]
     connections, spool = status["connections"], status["spool"]
     lines.append(

@@ -135,6 +135,9 @@ class IConnection(Interface):
         If none is due, one more request is answered if it comes within ``farewell`` seconds: it may be on its way.
         """
 
+    def end(detail: str) -> None:
+        """The grace of a stop is over: refuse (503 ``stopping``) or cut what is due, and close."""
+
     def idle_since() -> float:
         """The monotonic second since which nothing has been due; infinity while anything is."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from twisted.python import usage
@@ -89,12 +90,18 @@ def read(path: str) -> Config:
         fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
+def reader(path: str) -> Callable[[], Config]:
+    """What loads the file at ``path`` again, wherever the process has gone, with what plugins there are then."""
+    path = os.path.abspath(path)
+    return lambda: load(path, discover())
+
+
 def makeService(options: Options) -> Site:
     """The service of a whole site; see ``service.py``."""
     from tinfront.service import build  # noqa: PLC0415 - it needs the reactor to be chosen
 
     assert options.model is not None
     try:
-        return build(options.model, options.loop)
+        return build(options.model, options.loop, reader(options["config"]))
     except ConfigError as error:
         fail(EX_CONFIG, *error.findings)

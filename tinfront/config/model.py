@@ -69,6 +69,7 @@ class Server:
     error_pages: str | None = None
     server_header: bool = True
     grace: float = 30.0
+    drain_delay: float = 0.0
     spool_dir: str | None = None
     spool_memory: int = 64 * 1024
     spool_max: int = 4 * 1024**3

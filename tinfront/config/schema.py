@@ -80,6 +80,13 @@ SERVER = (
         "How long running exchanges may go on once the server has been told to stop.",
     ),
     Option(
+        "drain_delay",
+        kinds.not_negative,
+        _SERVER.drain_delay,
+        "How long clients are still accepted once the server has been told to stop. A ready route answers 503 from the "
+        "beginning, so that a balancer in front can send its clients elsewhere meanwhile.",
+    ),
+    Option(
         "spool_dir",
         kinds.directory,
         _SERVER.spool_dir,

@@ -309,6 +309,10 @@ class Connection:
         if not self.exchanges and not self.lingering:
             closing.close(self)
 
+    def end(self, detail: str) -> None:
+        """See ``IConnection``."""
+        closing.end(self, detail)
+
     def idle_since(self) -> float:
         """See ``IConnection``."""
         return patience.idle_since(self)

@@ -82,9 +82,6 @@ class Capacity:
     __slots__ = ("_idlest", "_spares", "_waiting", "_warned", "limit", "pauses", "rolls", "used")
 
     def __init__(self, connections_max: int = 0) -> None:
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
-        self.limit = min(connections_max or bound, bound)
         self.used = self.pauses = 0
         self.rolls: list[Roll] = []
         self._waiting: dict[Callable[[], None], None] = {}
@@ -92,6 +89,13 @@ class Capacity:
         self._warned = -_WARN_EVERY
         self._spares: list[Any] = []
         self.keep_spares()
+        self.bound(connections_max)
+
+    def bound(self, connections_max: int) -> None:
+        """Set the limit; 0: as many as descriptors allow. Who is connected stays."""
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
+        self.limit = min(connections_max or bound, bound)
         if connections_max > bound:
             log.warn(
                 "connections_max = {asked} is more than {soft} file descriptors allow; it is {limit}",
@@ -295,6 +299,11 @@ class Roll:
         for socket in tuple(self.pending):
             if getattr(socket, "silent", False):
                 socket.abort()
+
+    def end_all(self, detail: str) -> None:
+        """The grace is over: give all that is due a clear end."""
+        for connection in tuple(self.connections):
+            self._guard(connection, connection.end, detail)
 
     def abort_all(self) -> None:
         """Close all sockets now."""

@@ -26,9 +26,13 @@ class Budget:
     __slots__ = ("directory", "limit", "used")
 
     def __init__(self, limit: int, directory: str | None = None) -> None:
+        self.used = 0
+        self.bound(limit, directory)
+
+    def bound(self, limit: int, directory: str | None) -> None:
+        """How much from now on, and where."""
         self.limit = limit
         self.directory = directory or tempfile.gettempdir()
-        self.used = 0
 
     def take(self, count: int) -> bool:
         """Whether ``count`` bytes more may be used; if so they are."""

@@ -208,6 +208,10 @@ class PlainText:
     def drain(self, farewell: float = 0.0) -> None:
         """See ``IConnection``. It is on its way out anyway."""
 
+    def end(self, detail: str) -> None:
+        """See ``IConnection``."""
+        self._transport.abort()
+
     def idle_since(self) -> float:
         """See ``IConnection``."""
         return math.inf

@@ -224,10 +224,12 @@ ORDER = struct.Struct("=BQq")
 """Kind and two numbers; text may follow."""
 
 FORK, KILL, IMPORTED, THREADED, FAILED, BORN, DIED = range(1, 8)
+SOURCES = 20
 """Kinds of an order or its report.
 
 FORK seat (descriptors: log, files, one reply stream per thread). KILL pid signal. IMPORTED: ready to fork.
 THREADED: the app started threads at import (text: their names). FAILED: it cannot be imported (text: traceback).
+SOURCES: the files of the app's code (descriptor: ``sources.listed``); comes before IMPORTED.
 BORN seat pid (descriptor: pidfd, where the system has them). DIED pid status (text: resources used).
 """
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tinfront.workers import frames
 from tinfront.workers.applog import cut
 from tinfront.workers.nursery_process import NurseryProcess
+from tinfront.workers.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,7 @@ class Nurse:
     """Holds the current nursery, and those that still have to be waited for.
 
     :ivar back_off: when something that failed may be started again.
+    :ivar sources: the files of the app's code; None: nobody knows them.
     """
 
     def __init__(self, app: App, keeper: Any, watcher: Any, log: Logger, back_off: BackOff) -> None:
@@ -37,6 +39,7 @@ class Nurse:
         self._watcher = watcher
         self._log = log
         self._preload = app.preload
+        self.sources: Sources | None = None
         self._current: NurseryProcess | None = None
         self._leaving: list[NurseryProcess] = []
 
@@ -103,6 +106,8 @@ class Nurse:
         if kind == frames.BORN:
             self._crew.on_born(first, second, text, fds)
             return
+        if kind == frames.SOURCES and fds:
+            self.sources = Sources(fds[0])
         for fd in fds:
             os.close(fd)
         if kind == frames.IMPORTED:

@@ -17,12 +17,13 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn
 
-from tinfront.workers import applog, child, frames, loader
+from tinfront.workers import applog, child, frames, loader, sources
 from tinfront.workers.board import Board
 from tinfront.workers.passing import receive_fds
 
@@ -60,6 +61,7 @@ class Nursery:
     def boot(self) -> bool:
         """Import the app, if it is to be imported here; False: this nursery is of no use."""
         settings = self.settings
+        began = time.time_ns()
         gc.disable()  # until a worker is born: what it collected would leave holes to be copied
         try:
             loader.prepare(settings["path"], settings["chdir"])
@@ -73,8 +75,18 @@ class Nursery:
             return False
         gc.collect()
         gc.freeze()
+        if settings["preload"]:
+            self._list_sources(began)
         self._report(frames.IMPORTED)
         return True
+
+    def _list_sources(self, began: int) -> None:
+        try:
+            fd = sources.listed(began)
+        except OSError:
+            return  # then nobody knows
+        self._report(frames.SOURCES, fds=[fd])
+        os.close(fd)
 
     def run(self) -> child.Outfit | None:
         """Follow orders. Returns in each new worker with its outfit, and in the nursery, with None, at the end."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from tinfront.config.model import App
+    from tinfront.workers.sources import Sources
 
 TICK = 0.25
 """Seconds between two looks at the deadlines."""
@@ -94,6 +95,19 @@ class Pool(Service):
         else:
             self._when_ready.append(result)
         return result
+
+    def sources(self) -> Sources | None:
+        """The files of the app's code; None: nobody knows them."""
+        return None
+
+    @property
+    def workers(self) -> int:
+        """How many workers there should be."""
+        return self._app.workers
+
+    def resize(self, count: int) -> int:
+        """Have so many workers from now on, within bounds; returns how many it will be. A process of threads is one."""
+        return self.workers
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start. Until it is known whether the app can run, exchanges wait."""

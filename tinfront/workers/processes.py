@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tinfront.config.model import App
     from tinfront.interfaces import IDescriptors, IKeeper
+    from tinfront.workers.sources import Sources
     from tinfront.workers.worker_process import WorkerProcess
 
 KILL_AFTER = 2.0
@@ -116,6 +117,10 @@ class ProcessPool(Pool):
     def ready(self) -> bool:
         """True when at least one worker can answer."""
         return self._crew.ready > 0
+
+    def sources(self) -> Sources | None:
+        """See ``Pool``."""
+        return self._crew.nurse.sources
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
