@@ -86,7 +86,7 @@ class Site(MultiService):
         self._preamble = Preamble("tinfront" if server.server_header else None)
         self._pages = Pages(server.error_pages)
         self._report = Report(log)
-        self.budget = Budget(server.spool_max, server.spool_dir)
+        self.budget = Budget(server.spool_max, server.spool_dir, server.spool_memory_max)
         self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
         self._sites: list[SiteTable] = []
         self._table = self._make_table(discover())
