@@ -252,7 +252,7 @@ def run(config: Config, needs_app: bool = False) -> int:
 
 def _show(service: Site) -> None:
     for url in service.urls():
-        print(f"tinfront serves {url}", file=sys.stderr)
+        sys.stderr.write(f"tinfront serves {url}\n")  # as one piece: the log is written by a thread
 
 
 def _fill_standard_descriptors() -> None:
