@@ -14,7 +14,7 @@ import uvloop
 
 from bench import app as bench_app
 from bench.slow.soak import Soak, weigh
-from tests.e2e.server import LISTEN, ROOT, Server, address_of, eventually, tinfront
+from tests.e2e.server import LISTEN, PATIENCE, ROOT, Server, address_of, eventually, tinfront
 
 CAPACITY = 100
 """Requests a second: two threads that sleep for 20 ms."""
@@ -77,7 +77,7 @@ async def crowd(port: int, count: int, rate: float) -> list[tuple[int, str]]:
     for _ in range(count):
         visits.append(asyncio.create_task(visit(port)))
         await asyncio.sleep(1 / rate)
-    return await asyncio.gather(*visits)
+    return await asyncio.wait_for(asyncio.gather(*visits), PATIENCE)
 
 
 def test_overload(tmp_path: Path, mode: str, transport: str, certificate: Path) -> None:
