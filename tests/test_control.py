@@ -41,7 +41,15 @@ STATUS = {
             "trouble": "no module",
         }
     ],
-    "spool": {"used": 1024, "limit": 2048},
+    "spool": {
+        "used": 1024,
+        "limit": 2048,
+        "memory": 512,
+        "memory_limit": 4096,
+        "spilled": 7,
+        "full": 8,
+        "cut": 9,
+    },
     "log_lines_lost": 5,
 }
 
@@ -125,4 +133,6 @@ def test_the_table_for_people():
         "\n"
         "connections: 3 of 1,000; accepting has paused 6 times\n"
         "spool: 1,024 of 2,048 bytes; log lines lost: 5\n"
+        "spool memory: 512 of 4,096 bytes; bodies on disk for lack of it: 7; no room on disk: 8; "
+        "answers cut for that: 9\n"
     )

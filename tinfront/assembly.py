@@ -120,7 +120,7 @@ class Assembly:
         self.certificates = Certificates(config.sites, self.keeper, config.directory)
         self.capacity = Capacity(server.connections_max)
         self._ground = Ground(reactor, self.keeper, self.capacity, loop, self.certificates)
-        self.budget = Budget(server.spool_max, server.spool_dir)
+        self.budget = Budget(server.spool_max, server.spool_dir, server.spool_memory_max)
         self.preamble = Preamble(SERVER_NAME if server.server_header else None)
         self.report = Report(log)
         self.stopping: Callable[[], bool] = bool
@@ -128,7 +128,7 @@ class Assembly:
     def adjust(self, server: Server) -> None:
         """Have what is shared obey another ``[server]`` section."""
         self.capacity.bound(server.connections_max)
-        self.budget.bound(server.spool_max, server.spool_dir)
+        self.budget.bound(server.spool_max, server.spool_dir, server.spool_memory_max)
         self.preamble.name(SERVER_NAME if server.server_header else None)
 
     def pool(self, app: App, logger: Logger = app_log) -> Any:

@@ -8,6 +8,7 @@ the other sites go on) · 71 cannot listen · 78 the configuration is wrong
 
 from __future__ import annotations
 
+import atexit
 import getopt
 import json
 import os
@@ -267,7 +268,7 @@ def run(config: Config, options: RunOptions) -> int:
 
 def _show(service: Site) -> None:
     for url in service.urls():
-        print(f"tinfront serves {url}", file=sys.stderr)
+        sys.stderr.write(f"tinfront serves {url}\n")  # as one piece: the log is written by a thread
 
 
 def _fill_standard_descriptors() -> None:
@@ -278,7 +279,7 @@ def _fill_standard_descriptors() -> None:
 
 
 def _log_to_stderr() -> None:
-    """Readable lines from level info on."""
+    """Readable lines from level info on, whoever reads them or does not."""
     from twisted.logger import (  # noqa: PLC0415
         FilteringLogObserver,
         LogLevel,
@@ -287,6 +288,11 @@ def _log_to_stderr() -> None:
         textFileLogObserver,
     )
 
-    text = textFileLogObserver(sys.stderr)
+    from tinfront.front.errorlog import ErrorLog  # noqa: PLC0415
+
+    log: Any = ErrorLog()
+    log.start()
+    atexit.register(log.stop)
+    text = textFileLogObserver(log)
     levels = LogLevelFilterPredicate(LogLevel.info)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(text, [levels])], redirectStandardIO=False)

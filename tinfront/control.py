@@ -187,8 +187,20 @@ def status(site: Any) -> Answer:
         "connections": {"open": capacity.used, "limit": capacity.limit, "pauses": capacity.pauses},
         "listeners": listeners,
         "apps": apps,
-        "spool": {"used": site.assembly.budget.used, "limit": site.assembly.budget.limit},
+        "spool": _spool(site.assembly.budget),
         "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
+    }
+
+
+def _spool(budget: Any) -> Answer:
+    return {
+        "used": budget.used,
+        "limit": budget.limit,
+        "memory": budget.held,
+        "memory_limit": budget.memory,
+        "spilled": budget.spilled,
+        "full": budget.full,
+        "cut": budget.cut,
     }
 
 
@@ -251,6 +263,10 @@ def table(status: Answer) -> str:
         f"accepting has paused {connections['pauses']:,} times"
     )
     lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
+    lines.append(
+        f"spool memory: {spool['memory']:,} of {spool['memory_limit']:,} bytes; bodies on disk for lack of it: "
+        f"{spool['spilled']:,}; no room on disk: {spool['full']:,}; answers cut for that: {spool['cut']:,}"
+    )
     return "\n".join(lines) + "\n"
 
 

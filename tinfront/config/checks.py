@@ -34,6 +34,9 @@ def _check_server(blocks: Blocks) -> None:
         spool_max = max(block.values["spool_max"], block.values["spool_memory"])
         if block.values["spool_memory"] > block.values["spool_max"]:
             block.complain("spool_memory", f"is larger than spool_max ({show_size(block.values['spool_max'])})")
+        if "spool_memory_max" in block.given and block.values["spool_memory"] > block.values["spool_memory_max"]:
+            bound = show_size(block.values["spool_memory_max"])
+            block.complain("spool_memory", f"is larger than spool_memory_max ({bound})")
     for block in blocks["route"].values():
         stored = block.values.get("request_buffering", True)
         if stored and "body_limit" in block.given and block.values["body_limit"] > spool_max:

@@ -58,6 +58,7 @@ class Limits:
     linger_time: float = 30.0
     linger_timeout: float = 5.0
     handshake_timeout: float = 30.0
+    filter_timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Server:
     drain_delay: float = 0.0
     spool_dir: str | None = None
     spool_memory: int = 64 * 1024
+    spool_memory_max: int = 256 * 1024**2
     spool_max: int = 4 * 1024**3
     response_file_max: int = 1024**3
     static_cache: int = 32 * 1024**2

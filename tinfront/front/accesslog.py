@@ -196,14 +196,16 @@ class Writer:
     A descriptor in the queue is the file in which it goes on.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fd: int = 1, name: str = "tinfront-access-log") -> None:
+        """:param fd: what the path ``-`` stands for; it is left open and as it is. :param name: of the thread."""
         self._path = path
+        self._standard = fd
         self._fd = -1
         self._blocks: deque[bytes | int] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._reopen = self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="tinfront-access-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def open(self) -> None:
         """:raises OSError: the file cannot be opened."""
@@ -215,10 +217,9 @@ class Writer:
             self.open()
         self._thread.start()
 
-    @staticmethod
-    def _open(path: str) -> int:
+    def _open(self, path: str) -> int:
         if path == "-":
-            return os.dup(1)
+            return os.dup(self._standard)
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def put(self, data: bytes) -> bool:
@@ -250,13 +251,13 @@ class Writer:
             self._blocks.append(fd)
             self._wake.notify()
 
-    def stop(self) -> None:
-        """Write the rest; gives up after five seconds."""
+    def stop(self, patience: float = 5.0) -> None:
+        """Write the rest; gives up after so many seconds."""
         with self._wake:
             self._stopped = True
             self._wake.notify()
         if self._thread.ident is not None:
-            self._thread.join(5.0)
+            self._thread.join(patience)
         elif self._fd >= 0:  # opened, but never used
             os.close(self._fd)
             self._fd = -1

@@ -36,10 +36,11 @@ class Arrival:
     :ivar peer: (address, port); ``("", 0)`` for unix sockets.
     :ivar local: (host, port) of the listening side; for unix sockets (path, 0).
     :ivar secure: TLS is spoken, be it ours or that of a Twisted endpoint.
+    :ivar https: the client speaks it, be it to us or to a proxy that has said so.
     :ivar trusted: it is a proxy whose word on its clients is taken.
     """
 
-    __slots__ = ("listener", "local", "peer", "secure", "trusted")
+    __slots__ = ("https", "listener", "local", "peer", "secure", "trusted")
 
     def __init__(
         self, listener: str, peer: tuple[str, int], local: tuple[str, int], secure: bool, trusted: bool = False
@@ -47,7 +48,7 @@ class Arrival:
         self.listener = listener
         self.peer = peer
         self.local = local
-        self.secure = secure
+        self.secure = self.https = secure
         self.trusted = trusted
 
 

@@ -118,6 +118,7 @@ class FirstLine(Threshold):
             arrival.trusted = said.source[0] != "" and said.source[0] in self._acceptor.entrance.trust
         if said.destination is not None:
             arrival.local = said.destination
+        arrival.https = arrival.secure or said.secure
         self._acceptor.admit(self._socket, arrival)
 
     def abort(self) -> None:

@@ -108,6 +108,20 @@ class Task:
             if self.data is None:
                 self.fd = reopen(body.fileno())
 
+    def take_back(self) -> bool:
+        """It has waited for too long: True if no thread has begun with it, and none will. Else nothing has changed.
+
+        A thread may have begun just now, before it could say so in ``claimed``; then its answer is still wanted.
+        """
+        if not self.claim():
+            return False
+        self.gone = True
+        if self.inlet is not None:
+            self.inlet.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+        return True
+
     def forget(self) -> bool:
         """Nobody wants its answer: what it writes goes nowhere. True if it has not begun, and never will."""
         self.gone = True

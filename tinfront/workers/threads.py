@@ -164,7 +164,9 @@ class ThreadPool(Pool):
         if limit:
             verdict = (503, "queue-timeout", f"no thread of {self._app.name} was free within {limit:g} s")
             for task in [task for task in (*self._line, *self._sent) if not task.claimed and now - task.queued > limit]:
-                if self._forget(task):
+                if task.take_back():
+                    self._sent.discard(task)
+                    self._line.remove(task.exchange)
                     self.shed.timeout += 1
                     refuse(task.exchange, verdict)
         limit = self._app.timeout
