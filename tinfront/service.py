@@ -37,7 +37,8 @@ from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.front.tls import Certificates
 from tinfront.http.dates import format_date
-from tinfront.keeper import LocalKeeper, raise_descriptor_limit
+from tinfront.keeper.appoint import appoint
+from tinfront.keeper.local import raise_descriptor_limit
 from tinfront.routing.chain import Parts, bind
 from tinfront.routing.table import BoundRoute, SiteTable, Table
 from tinfront.signals import Signals
@@ -76,7 +77,7 @@ class Site(MultiService):
         self._reactor = reactor
         self._loop = loop
         self._call_soon: Any = loop.call_soon if loop else partial(reactor.callLater, 0)
-        self._keeper = LocalKeeper()
+        self._keeper = appoint(config)
         server = config.server
         raise_descriptor_limit()
         self.certificates = Certificates(config.sites, self._keeper, config.directory)
@@ -122,14 +123,14 @@ class Site(MultiService):
             "reload": partial(done, self.refresh),
             "stop": partial(done, self.stop_soon),
         }
-        return Control(path, self._reactor, answers)
+        return Control(path, self._reactor, answers, self._keeper.owner)
 
     def _make_access_log(self) -> AccessLog | None:
         server = self._config.server
         if server.access_log == "off":
             return None
         line = FORMATS.get(server.access_log_format) or compile_format(server.access_log_format)
-        return AccessLog(server.access_log, line)
+        return AccessLog(server.access_log, line, self._keeper.open_log)
 
     def _make_pool(self, app: Any) -> Any:
         if app.mode == "threads":
@@ -193,6 +194,7 @@ class Site(MultiService):
         :raises OSError: an address cannot be listened on.
         :raises ConfigError: a certificate cannot be used.
         """
+        self._keeper.start()
         if self.access_log is not None:
             self.access_log.open()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
@@ -206,6 +208,7 @@ class Site(MultiService):
 
     def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
+        self._keeper.drop(self._ground.descriptors)
         if self.access_log is not None:
             self.access_log.start()
         self._ticker.start(1.0, now=True)
@@ -288,6 +291,7 @@ class Site(MultiService):
             self._ticker.stop()
         if self.access_log is not None:
             self.access_log.stop()
+        self._keeper.close()
         self._signals.restore()
 
 
