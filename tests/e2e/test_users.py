@@ -21,9 +21,9 @@ from tests.e2e.users import (
     OTHER,
     UserServer,
     as_root,
-    command_line,
     ids,
     interpreter,
+    kinds,
     public_directory,
     tree,
 )
@@ -107,6 +107,17 @@ def keeper_of(server: Server) -> int:
     return next(pid for pid in tree(server.process.pid)[1:] if ids(pid)[0] == {"0"})
 
 
+def low_port() -> int:
+    """A free one that only root may listen on."""
+    for port in range(700, 1000):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+    pytest.skip("all ports below 1000 are taken")
+
+
 def uid(user: str) -> int:
     return pwd.getpwnam(user).pw_uid
 
@@ -129,6 +140,8 @@ def test_who_is_who(here: Path, client: requests.Session) -> None:
         for answer, user in ((plain, NOBODY), (own, OTHER)):
             told = [answer["environ"][name] for name in ("USER", "LOGNAME", "HOME")]
             assert told == [user, user, pwd.getpwnam(user).pw_dir]
+        for answer in (plain, own):
+            assert kinds(answer["fds"]) == {"null": 1, "log": 2, "board": 1, "socket": 3}
         # The app was imported as its user, and the front has not imported it at all.
         for name, user in (("plain", NOBODY), ("own", OTHER)):
             book = [line.split() for line in (here / "book" / name).read_text().splitlines()]
@@ -176,8 +189,7 @@ def test_keys_and_logs_of_root_s_are_opened_again(here: Path, client: requests.S
 
 
 def test_a_low_port_and_the_control_socket(here: Path, client: requests.Session) -> None:
-    with socket.socket() as probe:
-        port = next((port for port in range(700, 1000) if not probe.connect_ex(("127.0.0.1", port)) == 0), 0)
+    port = low_port()
     with UserServer(here, ini(here, port)) as server:
         assert server.url == f"http://127.0.0.1:{port}"
         assert client.get(server.url).status_code == 200

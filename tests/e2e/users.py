@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become oth
 @cache
 def interpreter() -> str:
     """A Python that other users may run, with all that a server needs. Root's own may lie in root's home."""
-    version = "python%d.%d" % sys.version_info[:2]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, os.path.realpath(sys.executable), shutil.which(version, path="/usr/bin") or ""):
         if candidate and _serves_nobody(candidate):
             return candidate
@@ -90,6 +91,18 @@ def ids(pid: int) -> tuple[set[str], set[str], str]:
     return set(status["Uid"].split()), set(status["Gid"].split()), status["Groups"].strip()
 
 
-def command_line(pid: int) -> str:
-    """How it was started, or what it calls itself."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+OURS = {  # what tinfront gives a worker, by number or by what it is
+    "null": r"/dev/null",
+    "log": r"pipe:\[\d+\]",  # 1 and 2
+    "board": r"/memfd:tinfront-board \(deleted\)",
+    "socket": r"socket:\[\d+\]",  # jobs, files, and a stream for each thread
+}
+
+
+def kinds(fds: dict[str, str]) -> dict[str, int]:
+    """How many there are of each kind; of what is none, the link itself."""
+    found: dict[str, int] = {}
+    for link in fds.values():
+        kind = next((name for name, form in OURS.items() if re.fullmatch(form, link)), link)
+        found[kind] = found.get(kind, 0) + 1
+    return found

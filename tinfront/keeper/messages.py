@@ -39,5 +39,5 @@ def encode(*words: str) -> bytes:
 
 
 def decode(data: bytes) -> list[str]:
-    """The words of a message; none of no message."""
-    return data.decode("utf-8", "surrogateescape").split("\0") if data else []
+    """The words of any bytes; at least one, which may be empty."""
+    return data.decode("utf-8", "surrogateescape").split("\0")
