@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import signal
 
 if "BOOK" in os.environ:
     with open(os.environ["BOOK"], "a") as book:
@@ -20,6 +22,8 @@ def application(environ, start_response):
     elif path == "/body":
         body = environ["wsgi.input"].read()
         answer["sum"] = sum(body)
+    elif path.startswith("/garbage/"):
+        _garbage(int(path[len("/garbage/") :]))
     else:
         answer = {
             "pid": os.getpid(),
@@ -39,3 +43,21 @@ def _link(name):
         return os.readlink(f"/proc/self/fd/{name}")
     except OSError:
         return ""
+
+
+def _garbage(seed):
+    """What a worker could say that was taken over: anything, to everybody it can reach."""
+    noise = random.Random(seed)
+    for name in os.listdir("/proc/self/fd"):
+        if _link(name).startswith("socket:"):
+            for _ in range(noise.randrange(1, 5)):
+                data = noise.randbytes(noise.choice((1, 8, 40, 400, 70_000)))
+                if noise.random() < 0.5:
+                    data = len(data).to_bytes(4, "little") + data
+                try:
+                    os.set_blocking(int(name), False)
+                    os.write(int(name), data)
+                except OSError:
+                    pass
+    if noise.random() < 0.3:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -132,3 +132,23 @@ def test_what_systemd_tells_the_server_it_does_not_tell_the_app(
     assert {"MINE", "GREETING", "BOOK", "PATH"} <= names
     assert not {name for name in names if name.startswith(("LISTEN_", "NOTIFY_", "WATCHDOG_"))}
     assert kinds(told["fds"]) == {"null": 1, "log": 2, "board": 1, "socket": 3}
+
+
+def test_the_front_survives_whatever_a_worker_says(
+    tmp_path: Path, certificate: Path, transport: str, client: requests.Session
+) -> None:
+    text = INI.format(here=tmp_path, certificate=certificate, apps=APPS, workers=2, threads=2, preload="yes")
+    with Server(tmp_path, text, transport, may_fail=True) as server:
+        seen = set()
+        for seed in range(25):
+            answer = client.post(f"{server.url}/garbage/{seed}", data=b"x")
+            assert answer.status_code in (200, 502, 503), answer.text
+            eventually(lambda: client.get(f"{server.url}/").status_code == 200, "it does not recover")
+            for _ in range(4):
+                answer = client.get(f"{server.url}/")
+                if answer.status_code == 200:
+                    seen.add(answer.json()["pid"])
+        server.log.wait_for(r"worker \d+ is gone: it sent ")
+        assert len(seen) > 2, "nobody was replaced"
+        assert server.process.poll() is None
+        assert "Unhandled" not in server.report()
