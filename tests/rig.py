@@ -20,7 +20,7 @@ from tinfront.config.model import Address, Limits
 from tinfront.config.model import Listener as Model
 from tinfront.front.listener import Capacity, Ground, Listener
 from tinfront.interfaces import IConnection
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 
 PATIENCE = 20.0
 FAR = float("inf")

@@ -29,7 +29,8 @@ from tinfront.front.report import Report
 from tinfront.front.spool import Budget
 from tinfront.front.terms import Terms
 from tinfront.front.tls import Certificates
-from tinfront.keeper import LocalKeeper, raise_descriptor_limit
+from tinfront.keeper.appoint import appoint
+from tinfront.keeper.local import LocalKeeper, raise_descriptor_limit
 from tinfront.routing.chain import Parts, bind
 from tinfront.routing.table import BoundRoute, SiteTable, Table
 from tinfront.wire.codec import Preamble
@@ -115,7 +116,7 @@ class Assembly:
         self.reactor = reactor
         self._loop = loop
         self._call_soon: Any = loop.call_soon if loop else partial(reactor.callLater, 0)
-        self.keeper = LocalKeeper()
+        self.keeper = appoint(config)
         raise_descriptor_limit()
         self.certificates = Certificates(config.sites, self.keeper, config.directory)
         self.capacity = Capacity(server.connections_max)
@@ -130,6 +131,10 @@ class Assembly:
         self.capacity.bound(server.connections_max)
         self.budget.bound(server.spool_max, server.spool_dir, server.spool_memory_max)
         self.preamble.name(SERVER_NAME if server.server_header else None)
+
+    def drop_privileges(self) -> None:
+        """Become the user that the server is to run as; the keeper does from now on what that one may not."""
+        self.keeper.drop(self._ground.descriptors)
 
     def pool(self, app: App, logger: Logger = app_log) -> Any:
         """An ``IWorkerPool`` for an app."""
@@ -186,6 +191,6 @@ def line_of(server: Server) -> Callable[[Any, Moments], str]:
     return known if known is not None else compile_format(server.access_log_format)
 
 
-def access_log(server: Server) -> AccessLog | None:
+def access_log(server: Server, keeper: LocalKeeper) -> AccessLog | None:
     """The access log, not yet opened; None if it is off."""
-    return None if server.access_log == "off" else AccessLog(server.access_log, line_of(server))
+    return None if server.access_log == "off" else AccessLog(server.access_log, line_of(server), keeper.open_log)

@@ -238,9 +238,11 @@ def run(config: Config, options: RunOptions) -> int:
     loop = install_loop()
     from twisted.internet import reactor  # noqa: PLC0415 - after the choice
 
+    from tinfront.keeper.appoint import require_rights  # noqa: PLC0415
     from tinfront.service import build  # noqa: PLC0415
 
     _log_to_stderr()
+    require_rights(config)
     service = build(config, loop, options.again())
     try:
         service.privilegedStartService()

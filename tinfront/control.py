@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
 
 from tinfront import __version__
 
@@ -66,10 +68,18 @@ class Control(Service):
     """Listens on the control socket.
 
     :param answers: what to say to each word, now or when it is known.
+    :param owner: uid and gid of the user who will run the server, if that is not who opens the socket.
     """
 
-    def __init__(self, path: str, reactor: Any, answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]],
+        owner: tuple[int, int] | None = None,
+    ) -> None:
         self._path = path
+        self._owner = owner
         self._reactor = reactor
         self._answers = answers
         self._port: Any = None
@@ -82,13 +92,22 @@ class Control(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         if _answers_there(self._path):
             raise OSError(f"cannot listen on {self._path}: a server that runs already answers there")
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._make_directory()
         _remove_stale(self._path)
         before = os.umask(0o177)
         try:
             self._port = self._reactor.listenUNIX(self._path, self._factory(), mode=0o600)
         finally:
             os.umask(before)
+        if self._owner is not None:
+            os.chown(self._path, *self._owner, follow_symlinks=False)
+
+    def _make_directory(self) -> None:
+        directory = os.path.dirname(self._path)
+        if not os.path.isdir(directory):
+            os.makedirs(directory, exist_ok=True)
+            if self._owner is not None:
+                os.chown(directory, *self._owner)  # so that the server can remove the socket
 
     def _factory(self) -> Factory:
         def converse(_: IAddress | None) -> Protocol:
@@ -103,7 +122,15 @@ class Control(Service):
         """Close the socket; Twisted removes its path."""
         super().stopService()  # type: ignore[no-untyped-call]
         port, self._port = self._port, None
-        return maybeDeferred(port.stopListening if port is not None else lambda: None)
+        if port is None:
+            return maybeDeferred(lambda: None)
+
+        def leave_path(failure: Failure) -> None:
+            # In a directory of root's it is left to the keeper, or to the next start; the port is still open.
+            failure.trap(PermissionError)
+            tcp.Port.connectionLost(port, failure)
+
+        return maybeDeferred(port.stopListening).addErrback(leave_path)
 
 
 def ask(path: str, word: str) -> Answer:

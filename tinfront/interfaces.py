@@ -47,16 +47,20 @@ class IKeeper(Interface):
         """
 
     def read_key(path: str) -> bytes:
-        """The contents of a certificate or key file.
+        """The contents of a certificate or key file; or an OSError."""
 
-        :raises OSError: it cannot be read.
-        """
+    def open_log(path: str) -> int:
+        """A descriptor that appends to a log file, which is made if it is missing; or an OSError."""
 
-    def start_nursery(argv: list[str], env: Mapping[str, str], fds: Iterable[int]) -> Any:
-        """Start a nursery that inherits ``fds`` under their own numbers; returns a ``subprocess.Popen``.
+    def start_nursery(app: Any, preload: bool, inherited: Mapping[str, int]) -> Any:
+        """Start a nursery for a ``config.model.App``, as its user; returns what has ``pid``, ``poll`` and ``kill``.
 
+        :param inherited: descriptors by the names under which the nursery is told of them.
         :raises OSError: it cannot be started.
         """
+
+    def signal(pid: int, pidfd: int, number: int) -> None:
+        """Send a signal to a worker whose nursery is dead, if that is possible; it may be another user's."""
 
 
 # --- front: bytes to exchanges ----------------------------------------------------------------------------------------

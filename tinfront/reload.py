@@ -199,7 +199,7 @@ class Change:
         line_of(server)
         self.access_log = self._site.access_log
         if self.access_log is None:
-            self.access_log = access_log(server)
+            self.access_log = access_log(server, self._site.assembly.keeper)
             assert self.access_log is not None
             self.access_log.open()
 

@@ -68,7 +68,7 @@ class Site(Service):
         self.stopping = False
         assembly.stopping = lambda: self.stopping
         self._reactor = reactor
-        self.access_log = access_log(config.server)
+        self.access_log = access_log(config.server, assembly.keeper)
         self.pools = {app.name: Generations(app, assembly.pool(app)) for app in config.apps.values()}
         self.content = assembly.content(config, self.pools, self.access_log)
         self.terms: dict[Listener, Terms] = {}
@@ -83,7 +83,9 @@ class Site(Service):
         self._signals = Signals(reactor, self._actions())
         self.started = time.monotonic()
         control = config.server.control
-        self._control = Control(control, reactor, self._answers()) if control is not None else None
+        self._control = (
+            Control(control, reactor, self._answers(), assembly.keeper.owner) if control is not None else None
+        )
 
     def _actions(self) -> dict[signal.Signals, Callable[[], object]]:
         return {
@@ -121,6 +123,7 @@ class Site(Service):
         :raises OSError: an address cannot be listened on.
         :raises ConfigError: a certificate cannot be used.
         """
+        self.assembly.keeper.start()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         if self.access_log is not None:
             self.access_log.open()
@@ -133,6 +136,7 @@ class Site(Service):
 
     def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
+        self.assembly.drop_privileges()
         super().startService()  # type: ignore[no-untyped-call]
         if self.access_log is not None:
             self.access_log.start()
@@ -263,6 +267,7 @@ class Site(Service):
         if self.access_log is not None:
             self.access_log.stop()
         self._notifier.close()
+        self.assembly.keeper.close()
         self._signals.restore()
 
     def _wait(self, seconds: float) -> Deferred[Any]:

@@ -9,7 +9,8 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.python import usage
 
@@ -77,8 +78,24 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
-        self.model = read(self["config"])
+        self._path = os.path.abspath(self["config"])
+        self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
+
+    def again(self) -> Config:
+        """What the file says by now, wherever the process has gone, with what plugins there are then.
+
+        :raises ConfigError: it has errors.
+        """
+        return self._as_told(load(self._path, discover()))
+
+    def _as_told(self, model: Config) -> Config:
+        """With the user of twistd's own options: it drops privileges, the server has to know to whom."""
+        parent: Any = self.parent or {}
+        uid, gid = parent.get("uid"), parent.get("gid")
+        if uid is None:
+            return model
+        return replace(model, server=replace(model.server, user=str(uid), group=None if gid is None else str(gid)))
 
 
 def read(path: str) -> Config:
@@ -98,10 +115,12 @@ def reader(path: str) -> Callable[[], Config]:
 
 def makeService(options: Options) -> Site:
     """The service of a whole site; see ``service.py``."""
+    from tinfront.keeper.appoint import require_rights  # noqa: PLC0415 - as the next
     from tinfront.service import build  # noqa: PLC0415 - it needs the reactor to be chosen
 
     assert options.model is not None
     try:
-        return build(options.model, options.loop, reader(options["config"]))
+        require_rights(options.model)
+        return build(options.model, options.loop, options.again)
     except ConfigError as error:
         fail(EX_CONFIG, *error.findings)

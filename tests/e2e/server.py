@@ -109,6 +109,7 @@ class Server:
         self.fast = transport == FAST
         self._command = [str(BIN / "tinfront"), *command] if command else command_for(self.file, transport)
         self._env = environment(env)
+        self._pass_fds: tuple[int, ...] = ()
         self.may_fail = may_fail
         self.urls: list[str] = []
         self._stopping = False
@@ -124,6 +125,7 @@ class Server:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=self._pass_fds,
         )
         assert self.process.stdout
         assert self.process.stderr

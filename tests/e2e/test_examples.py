@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pwd
 import re
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import requests
 
 from tests.e2e.clients import Wire, curl
 from tests.e2e.server import ROOT, TRANSPORTS, Server, eventually, tinfront
+from tests.e2e.users import UserServer, as_root, ids, interpreter, public_directory, tree
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "etc" / "examples").glob("*.ini"))
 
@@ -134,8 +136,21 @@ def _of(name: str) -> Callable[[Server, requests.Session], None]:
     return found
 
 
+@as_root
+@pytest.mark.parametrize("twistd", [None, ("--reactor=epoll",)], ids=TRANSPORTS)
+def test_the_example_with_users(examples: Path, twistd: tuple[str, ...] | None, client: requests.Session) -> None:
+    interpreter()
+    with public_directory() as directory:
+        shutil.copytree(examples, directory, dirs_exist_ok=True)
+        with UserServer(directory, (examples / "users.ini").read_text(), twistd=twistd) as server:
+            for path, user in (("/", "nobody"), ("/private/", "daemon")):
+                assert "Flask" in get(client, f"{server.url}{path}").text
+                users = [ids(pid)[0] for pid in tree(server.process.pid)]
+                assert {str(pwd.getpwnam(user).pw_uid)} in users
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "users"])
 def test_an_example_does_what_it_says(examples: Path, name: str, transport: str, client: requests.Session) -> None:
     with Server(examples, (examples / f"{name}.ini").read_text(), transport) as server:
         _of(name)(server, client)

@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from tinfront.config.model import Site
 from tinfront.front.bridge_tls import BridgeContexts
 from tinfront.front.tls import Certificates
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from twisted.logger import globalLogPublisher
 from tinfront.config.model import Place, Site
 from tinfront.errors import ConfigError
 from tinfront.front.tls import Certificates
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 
 PLACE = Place("site.ini", 7)
 

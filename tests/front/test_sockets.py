@@ -9,7 +9,7 @@ import pytest
 
 from tinfront.config.model import Address
 from tinfront.front.sockets import UNSENT, CannotListen, open_doors, show
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 
 
 class Keeper:

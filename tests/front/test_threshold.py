@@ -13,7 +13,7 @@ from tinfront.front import addresses as addresses_module
 from tinfront.front.threshold import PLAIN_TEXT_ANSWER, PlainText
 from tinfront.front.tls import Certificates
 from tinfront.interfaces import IConnection
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 from tinfront.wire.proxy import V2_MAX
 
 LOCAL = Address("tcp", "127.0.0.1", 0)

@@ -13,7 +13,7 @@ from tinfront.errors import ConfigError
 from tinfront.front.threshold import PLAIN_TEXT_ANSWER
 from tinfront.front.tls import FOREIGN, Certificates, Names
 from tinfront.interfaces import ITransport
-from tinfront.keeper import LocalKeeper
+from tinfront.keeper.local import LocalKeeper
 
 
 @pytest.fixture(params=["uvloop", "asyncio", "reactor"])

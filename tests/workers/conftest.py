@@ -7,6 +7,7 @@ import heapq
 import os
 import select
 import selectors
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,7 @@ from twisted.logger import Logger, formatEvent
 
 from tests.fakes import FakeExchange, make_head
 from tinfront.config.model import App
+from tinfront.workers.nursery_process import command, environment
 from tinfront.workers.processes import ProcessPool
 from tinfront.workers.threads import ThreadPool
 
@@ -151,11 +153,21 @@ class Keeper:
         self.started: list[subprocess.Popen[bytes]] = []
         self.failure: OSError | None = None
 
-    def start_nursery(self, argv: Any, env: Any, fds: Any) -> subprocess.Popen[bytes]:
+    def start_nursery(self, app: App, preload: bool, inherited: Any) -> subprocess.Popen[bytes]:
         if self.failure is not None:
             raise self.failure
-        self.started.append(subprocess.Popen(argv, env=dict(env), pass_fds=tuple(fds), stdin=subprocess.DEVNULL))
+        self.started.append(
+            subprocess.Popen(
+                command(app, preload, inherited),
+                env=environment(app, os.environ),
+                pass_fds=tuple(inherited.values()),
+                stdin=subprocess.DEVNULL,
+            )
+        )
         return self.started[-1]
+
+    def signal(self, pid: int, pidfd: int, number: int) -> None:
+        signal.pidfd_send_signal(pidfd, number)
 
 
 class Log:

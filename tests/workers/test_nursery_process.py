@@ -15,7 +15,7 @@ from tinfront.config.model import App
 from tinfront.workers import frames
 from tinfront.workers.frames import BORN, IMPORTED, encode_order
 from tinfront.workers.jobs import JobQueue
-from tinfront.workers.nursery_process import NurseryProcess
+from tinfront.workers.nursery_process import INHERITED, NurseryProcess, command, environment
 
 
 class Process:
@@ -37,11 +37,11 @@ class Keeper:
     def __init__(self) -> None:
         self.failure: OSError | None = None
 
-    def start_nursery(self, argv: Any, env: Any, fds: Any) -> Process:
+    def start_nursery(self, app: App, preload: bool, inherited: Any) -> Process:
         if self.failure is not None:
             raise self.failure
-        self.argv, self.env, self.fds = argv, env, list(fds)
-        self.settings = json.loads(argv[-1])
+        self.argv, self.inherited = command(app, preload, inherited), dict(inherited)
+        self.settings = json.loads(self.argv[-1])
         self.control = socket.socket(fileno=os.dup(self.settings["control"]))
         self.log = os.dup(self.settings["log"])
         return Process()
@@ -79,10 +79,10 @@ def test_what_it_is_started_with(parts: Any, log: Any) -> None:
     _, keeper, _ = parts
     assert keeper.argv[1:3] == ["-P", "-c"]
     assert keeper.argv[4:6] == [os.path.dirname(tinfront.__file__), tinfront.__version__]
-    assert keeper.env["SECRET"] == "hush"
     assert "hush" not in " ".join(keeper.argv)
     settings = keeper.settings
-    assert sorted(keeper.fds) == sorted(settings[name] for name in ("jobs", "board", "control", "log"))
+    assert tuple(keeper.inherited) == INHERITED
+    assert keeper.inherited == {name: settings[name] for name in INHERITED}
     assert (settings["wsgi"], settings["path"], settings["chdir"]) == ("mod:app", ["/a", "/b"], "/c")
     assert (settings["preload"], settings["multiprocess"], settings["name"]) == (True, True, "site")
 
@@ -136,3 +136,12 @@ def test_a_start_that_fails_leaves_nothing_open(quiet_loop: Any, log: Any) -> No
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert process.reap()
     queue.close()
+
+
+def test_an_app_s_environment() -> None:
+    app = App("site", "mod:app", env={"SECRET": "hush", "USER": "none"})
+    given = {"PATH": "/bin", "HOME": "/root", "NOTIFY_SOCKET": "/run/n", "LISTEN_FDS": "1", "WATCHDOG_USEC": "1"}
+    assert environment(app, given) == {"PATH": "/bin", "HOME": "/root", "SECRET": "hush", "USER": "none"}
+    person = {"HOME": "/home/x", "USER": "x"}
+    assert environment(app, given, person)["HOME"] == "/home/x"
+    assert environment(app, given, person)["USER"] == "none"

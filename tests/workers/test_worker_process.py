@@ -29,6 +29,9 @@ class Crew:
         self.told.append(("order", kind, first, second))
         return True
 
+    def signal(self, pid: int, pidfd: int, number: int) -> None:
+        signal.pidfd_send_signal(pidfd, number)
+
     def report_failure(self, text: str) -> None:
         self.told.append(("failure", text))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tinfront.config import accounts
 from tinfront.config import option as kinds
 from tinfront.config.model import App
 from tinfront.config.option import Kind, Option
@@ -87,4 +88,12 @@ APP = (
         _APP.preload,
         "Whether the application is imported once, before the workers are forked, so that they share its memory.",
     ),
+    Option(
+        "user",
+        accounts.user,
+        _APP.user,
+        "The user as whom the application is imported and run. The server must have been started as root. Without it "
+        "the application runs as the server does.",
+    ),
+    Option("group", accounts.group, _APP.group, "The group that goes with user. Without it the user's own."),
 )

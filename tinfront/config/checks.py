@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tinfront.config.accounts import needs_group
 from tinfront.config.address import show_address
 from tinfront.config.block import Block
 from tinfront.config.finding import Findings
@@ -26,6 +27,10 @@ def check(blocks: Blocks, main: Place, findings: Findings) -> None:
     for block in blocks["app"].values():
         if block.values["mode"] == "threads" and block.values["workers"] > 1 and "workers" in block.given:
             block.complain("workers", "has no meaning with mode = threads; threads is how many requests run at once")
+        if block.values["mode"] == "threads" and "user" in block.given:
+            block.complain("user", "has no meaning with mode = threads: the application runs inside the server")
+    for block in (*blocks["server"].values(), *blocks["app"].values()):
+        _check_user(block)
 
 
 def _check_server(blocks: Blocks) -> None:
@@ -41,6 +46,16 @@ def _check_server(blocks: Blocks) -> None:
         stored = block.values.get("request_buffering", True)
         if stored and "body_limit" in block.given and block.values["body_limit"] > spool_max:
             block.complain("body_limit", f"is larger than spool_max of [server] ({show_size(spool_max)})")
+
+
+def _check_user(block: Block) -> None:
+    user, group = block.values["user"], block.values["group"]
+    if not block.sound("user", "group"):
+        return
+    if group and not user:
+        block.complain("group", "stands without user")
+    elif user and not group and needs_group(user):
+        block.complain("user", f"this machine does not know the group of user {user}; add group")
 
 
 def _check_listeners(listeners: Iterable[Block]) -> None:

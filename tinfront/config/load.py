@@ -134,6 +134,7 @@ class _Builder:
             tuple(_site(block, routes[name]) for name, block in blocks["site"].items()),
             {name: App(name, **block.values, place=block.place) for name, block in blocks["app"].items()},
             filters,
+            Place(file, 1),
         )
 
     def _sort_in(self, section: Section) -> None:

@@ -63,7 +63,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The ``[server]`` section."""
+    """The ``[server]`` section.
+
+    :ivar user: whose rights the front has once ports and keys are open, a name or number; None: whoever started it.
+    :ivar group: None: the user's own.
+    """
 
     access_log: str = "-"
     access_log_format: str = "combined"
@@ -79,6 +83,8 @@ class Server:
     static_cache: int = 32 * 1024**2
     connections_max: int = 0
     control: str | None = None
+    user: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,8 @@ class App:
     :ivar queue_max: jobs that may wait; more are refused with 503.
     :ivar queue_newest_after: seconds of the oldest one's wait from which on the newest is served first; 0: never.
     :ivar queue_fair: clients share the workers equally.
+    :ivar user: whose rights its processes have (prefork), a name or number; None: those of the front.
+    :ivar group: None: the user's own.
     """
 
     name: str
@@ -133,6 +141,8 @@ class App:
     queue_newest_after: float = 5.0
     queue_fair: bool = True
     preload: bool = True
+    user: str | None = None
+    group: str | None = None
     place: Place = Place()
 
 
@@ -193,6 +203,7 @@ class Config:
 
     :ivar directory: of the main file; relative paths were made absolute with it. Run-time files that tinfront makes
         (development certificates) go to ``.tinfront`` in it.
+    :ivar place: the main file.
     """
 
     directory: str
@@ -201,3 +212,4 @@ class Config:
     sites: tuple[Site, ...] = ()
     apps: Mapping[str, App] = field(default_factory=dict)
     filters: Mapping[str, Filter] = field(default_factory=dict)
+    place: Place = Place()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tinfront.config import accounts
 from tinfront.config import option as kinds
 from tinfront.config.address import hosts, unix_path
 from tinfront.config.app_options import APP
@@ -125,6 +126,14 @@ SERVER = (
         _SERVER.control,
         "The unix socket on which tinfront status, reload and stop talk to the server. Without it there is none.",
     ),
+    Option(
+        "user",
+        accounts.user,
+        _SERVER.user,
+        "Started as root, the server goes on as this user once it has opened ports, keys and logs. What needs root "
+        "later, as at a reload, a small process beside it does. Without it the server stays who has started it.",
+    ),
+    Option("group", accounts.group, _SERVER.group, "The group that goes with user. Without it the user's own."),
 )
 
 SITE = (

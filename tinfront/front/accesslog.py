@@ -124,9 +124,16 @@ class AccessLog:
     :ivar dropped: lines that found no room, ever.
     """
 
-    def __init__(self, path: str, line: Callable[[Any, Moments], str]) -> None:
-        """:param path: a file to append to, or ``-``. :param line: makes a line, ended by a newline."""
+    def __init__(
+        self, path: str, line: Callable[[Any, Moments], str], open_log: Callable[[str], int] | None = None
+    ) -> None:
+        """:param path: a file to append to, or ``-``. :param line: makes a line, ended by a newline.
+
+        :param open_log: of ``IKeeper``; also called from the thread that writes. Without it the file is opened here.
+        """
         self._writer = Writer(path)
+        if open_log is not None:
+            self._writer.open_log = open_log
         self._line = line
         self._over: list[Any] = []
         self._moments = Moments()
@@ -190,11 +197,23 @@ class AccessLog:
         self._writer.stop()
 
 
+def append_to(path: str) -> int:
+    """Open a log file, which is made if it is missing.
+
+    :raises OSError: it cannot be opened.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
 class Writer:
     """A thread that appends blocks of bytes to a file, from a bounded queue.
 
     A descriptor in the queue is the file in which it goes on.
+
+    :ivar open_log: opens the file; see ``IKeeper``.
     """
+
+    open_log: Callable[[str], int] = staticmethod(append_to)
 
     def __init__(self, path: str, fd: int = 1, name: str = "tinfront-access-log") -> None:
         """:param fd: what the path ``-`` stands for; it is left open and as it is. :param name: of the thread."""
@@ -220,7 +239,7 @@ class Writer:
     def _open(self, path: str) -> int:
         if path == "-":
             return os.dup(self._standard)
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return self.open_log(path)
 
     def put(self, data: bytes) -> bool:
         """Queue a block; False if there is no room."""

@@ -66,7 +66,7 @@ class Reader:
 
     def _develop(self, site: Site) -> CertificateKey | None:
         try:
-            path, pem = devcert.provide(self._directory, site.name, site.hosts)
+            path, pem = devcert.provide(self._directory, site.name, site.hosts, self._keeper.read_key)
         except OSError as error:
             where = error.filename or self._directory
             self._note(site, "certificate", f"{where}: cannot make a development certificate: {_cause(error)}")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.logger import Logger
+
+from tinfront.config.charter import development_pem
 
 log = Logger(namespace="tinfront.tls")
 
@@ -28,18 +29,25 @@ RENEW = timedelta(days=30)
 ALWAYS = ("localhost", "127.0.0.1", "::1")
 
 
-def provide(directory: str, site: str, hosts: Iterable[str]) -> tuple[str, bytes]:
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def provide(
+    directory: str, site: str, hosts: Iterable[str], read: Callable[[str], bytes] = _content
+) -> tuple[str, bytes]:
     """The path and content (key, then certificate, PEM) of a site's development certificate.
 
+    :param read: the content of a file; it may have rights that this process has not.
     :raises OSError: it can be neither read nor written.
     """
-    folder = os.path.join(directory, ".tinfront")
-    path = os.path.join(folder, quote(site, safe="") + ".pem")
+    path = development_pem(directory, site)
     names = _general_names((*hosts, *ALWAYS))
-    pem = _read(path)
+    pem = _read(path, read)
     if pem is None or not _fits(pem, names):
         pem = _make(site, names)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _write(path, pem)
         log.info(
             "made a development certificate for {site}: {path}; trust it with: curl --cacert {path} https://localhost…",
@@ -59,10 +67,9 @@ def _general_names(hosts: Iterable[str]) -> list[x509.GeneralName]:
     return names
 
 
-def _read(path: str) -> bytes | None:
+def _read(path: str, read: Callable[[str], bytes]) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return read(path)
     except FileNotFoundError:
         return None
 

@@ -312,7 +312,13 @@ class Worker:
                 return
             if idle is not None:
                 slot = idle.get()
-            size, ancillary, flags, _ = take(buffers, _FD, socket.MSG_CMSG_CLOEXEC)
+            try:
+                size, ancillary, flags, _ = take(buffers, _FD, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:  # an app has set O_NONBLOCK on what it found, and so for all workers
+                self._jobs.setblocking(True)
+                if idle is not None:
+                    idle.put(slot)
+                continue
             self._receiving = False
             if not size:
                 return

@@ -76,6 +76,10 @@ class Nurse:
         """Send an order to the current nursery; False if it cannot be sent."""
         return self._current is not None and self._current.order(kind, first, second, fds)
 
+    def signal(self, pid: int, pidfd: int, number: int) -> None:
+        """Send a signal to a worker whose nursery is dead."""
+        self._keeper.signal(pid, pidfd, number)
+
     def tick(self, now: float) -> None:
         """Wait for those that end; end the one that imports for too long."""
         self._leaving = [nursery for nursery in self._leaving if not nursery.reap()]

@@ -16,12 +16,26 @@ from tinfront.workers.nursery import BOOTSTRAP
 from tinfront.workers.passing import receive_fds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from twisted.logger import Logger
 
     from tinfront.config.model import App
     from tinfront.workers.jobs import JobQueue
+
+INHERITED = ("jobs", "board", "control", "log")
+"""What a nursery is given, by the names of its settings."""
+
+NOT_INHERITED = frozenset(
+    (
+        *("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE"),
+        *("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"),
+        "CREDENTIALS_DIRECTORY",
+    )
+)
+"""Variables by which systemd speaks to the server: an app that took them for its own would speak in its name."""
+
+NOBODY: dict[str, str] = {}
 
 _REPORT_FDS = 4
 _READS = 64
@@ -61,9 +75,8 @@ class NurseryProcess:
             "control": theirs.fileno(),
             "log": log_write,
         }
-        argv = _command(self._app, preload, inherited)
         try:
-            self._process = keeper.start_nursery(argv, {**os.environ, **self._app.env}, list(inherited.values()))
+            self._process = keeper.start_nursery(self._app, preload, inherited)
             self._pipe.pid = self._process.pid if self._process is not None else 0
         except OSError:
             self.close()
@@ -123,8 +136,20 @@ class NurseryProcess:
             self._nurse.on_report(self, *report, fds)
 
 
-def _command(app: App, preload: bool, inherited: dict[str, int]) -> list[str]:
-    """What to run; the environment may hold secrets, so it is not in here."""
+def environment(app: App, environ: Mapping[str, str], person: Mapping[str, str] = NOBODY) -> dict[str, str]:
+    """The variables that an app finds: those of the server, but for what is meant for the server alone; then its own.
+
+    :param person: HOME and the like, if it runs as a user of its own.
+    """
+    kept = {name: value for name, value in environ.items() if name not in NOT_INHERITED}
+    return {**kept, **person, **app.env}
+
+
+def command(app: App, preload: bool, inherited: Mapping[str, int]) -> list[str]:
+    """What to run; the environment may hold secrets, so it is not in here.
+
+    :param inherited: the descriptors named in ``INHERITED``.
+    """
     settings = {
         "name": app.name,
         "wsgi": app.wsgi,
@@ -135,5 +160,5 @@ def _command(app: App, preload: bool, inherited: dict[str, int]) -> list[str]:
         "version": tinfront.__version__,
         **inherited,
     }
-    package = os.path.dirname(os.path.abspath(tinfront.__file__))
+    package = os.path.abspath(tinfront.__path__[0])
     return [sys.executable, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]

@@ -126,10 +126,7 @@ class WorkerProcess:
             if self.pid:
                 self._crew.nurse.order(frames.KILL, self.pid, number)
         elif self._pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(self._pidfd, number)
-            except OSError:
-                pass  # it is dead, or another user's
+            self._crew.nurse.signal(self.pid, self._pidfd, number)
 
     def outlive(self) -> None:
         """Its nursery has died. From now on its end is seen from its pidfd, or from its streams."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from zope.interface.verify import verifyObject
 
-from tinfront import keeper as keeper_module
 from tinfront.config.model import Address
 from tinfront.interfaces import IKeeper
-from tinfront.keeper import LocalKeeper, raise_descriptor_limit
+from tinfront.keeper import local as keeper_module
+from tinfront.keeper.local import LocalKeeper, raise_descriptor_limit
 
 
 @pytest.fixture
@@ -165,28 +165,9 @@ def test_keys_are_read_whole(keeper, tmp_path):
         keeper.read_key(str(tmp_path / "none"))
 
 
-def test_a_nursery_gets_its_descriptors_and_nothing_else(keeper):
-    code = (
-        "import os, sys; given = int(sys.argv[1]);"
-        "fds = [n for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n)];"
-        "os.write(given, repr((sorted(map(int, fds)),"
-        " os.readlink('/proc/self/fd/0'), os.getpgid(0) == os.getpid(), os.environ['A'])).encode())"
-    )
-    reading, writing = os.pipe()
-    stray = os.dup(reading)
-    os.set_inheritable(stray, True)
-    argv = [sys.executable, "-c", code, str(writing)]
-    process = keeper.start_nursery(argv, {"A": "b"}, [writing])
-    os.close(writing)
-    assert process.wait(30) == 0
-    assert os.read(reading, 1000).decode() == repr(([0, 1, 2, writing], "/dev/null", True, "b"))
-    os.close(reading)
-    os.close(stray)
-
-
 def test_the_descriptor_limit_is_raised():
     code = (
-        "import resource; from tinfront.keeper import raise_descriptor_limit;"
+        "import resource; from tinfront.keeper.local import raise_descriptor_limit;"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard));"
         "assert raise_descriptor_limit() == hard == resource.getrlimit(resource.RLIMIT_NOFILE)[0]"
     )

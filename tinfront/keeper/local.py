@@ -1,7 +1,7 @@
-"""The one seam for acts that need privileges: ports, keys, nurseries. Everything else asks an ``IKeeper``.
+"""``LocalKeeper`` acts in this process.
 
-``LocalKeeper`` acts in this process. It is made once, before anything forks, because descriptors that were passed in
-are announced to one process id only (sd_listen_fds(3)). The front's ``listener`` and ``tls`` call it, and the pools.
+It is made once, before anything forks, because descriptors that were passed in are announced to one process id only
+(sd_listen_fds(3)). The front's ``listener``, ``tls`` and ``accesslog`` call it, and the pools.
 """
 
 from __future__ import annotations
@@ -9,30 +9,36 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import socket
-import stat
-import subprocess
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 from twisted.internet import endpoints
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from tinfront.config.model import Address
+from tinfront.config.model import Address, App
+from tinfront.front.accesslog import append_to
 from tinfront.interfaces import IKeeper
+from tinfront.keeper import ports
+from tinfront.keeper.nurseries import spawn
+
+log = Logger(namespace="tinfront.keeper")
 
 FIRST_INHERITED = 3
 """The first descriptor systemd passes, sd_listen_fds(3)."""
-
-UNIX_MODE = 0o666
-"""Of unix sockets, as nginx and Twisted have it: who may connect is decided by the directory around them."""
 
 
 @implementer(IKeeper)
 class LocalKeeper:
     """Does it all in this process, with the privileges it has.
 
+    :ivar owner: uid and gid of the user whom the front will become; None: it stays who it is.
     :param environ: ``LISTEN_PID``, ``LISTEN_FDS`` and ``LISTEN_FDNAMES`` are taken out, so that no child finds them.
     """
+
+    owner: tuple[int, int] | None = None
 
     def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
         self._named = _take_named(environ)
@@ -44,8 +50,6 @@ class LocalKeeper:
         Of ``systemd`` sockets of one name the one number ``address.port`` (from 0) is returned. Descriptors that were
         passed in stay open here; the returned socket is a duplicate, so that a later listener can ask again.
         """
-        if address.kind == "unix":
-            return _bind_unix(address.path, backlog)
         if address.kind == "fd":
             return self._adopt(address.port)
         if address.kind == "systemd":
@@ -54,7 +58,7 @@ class LocalKeeper:
                 known = ", ".join(sorted(self._named)) or "none at all"
                 raise OSError(errno.ENOENT, f"systemd passed no socket of this name (it passed {known})")
             return self._adopt(descriptors[address.port])
-        return _bind_tcp(address.host, address.port, backlog)
+        return ports.bind(address, backlog)
 
     def _adopt(self, fd: int) -> socket.socket:
         sock = self._adopted.get(fd)
@@ -77,19 +81,31 @@ class LocalKeeper:
         with open(path, "rb") as file:
             return file.read()
 
-    def start_nursery(self, argv: list[str], env: Mapping[str, str], fds: Iterable[int]) -> subprocess.Popen[bytes]:
-        """See ``IKeeper``. It gets a process group of its own: Ctrl-C on a terminal is the front's to handle."""
-        return subprocess.Popen(  # noqa: S603 - the argv is ours
-            argv,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            close_fds=True,
-            pass_fds=tuple(fds),
-            process_group=0,
-        )
+    def open_log(self, path: str) -> int:
+        """See ``IKeeper``."""
+        return append_to(path)
+
+    def start_nursery(self, app: App, preload: bool, inherited: Mapping[str, int]) -> Any:
+        """See ``IKeeper``."""
+        return spawn(app, preload, inherited, os.environ)
+
+    def signal(self, pid: int, pidfd: int, number: int) -> None:
+        """See ``IKeeper``."""
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except OSError:
+            pass  # it is dead, or another user's
+
+    def start(self) -> None:
+        """Before anything is opened. There is nothing to do here."""
+
+    def drop(self, descriptors: Any) -> None:
+        """Everything is open that needs the privileges of the start. Whoever is root here stays root, and is told."""
+        if not os.geteuid():
+            log.warn("running as root: name a user in [server] user, who then owns the server once its ports are open")
 
     def close(self) -> None:
-        """Give up the descriptors that were passed in."""
+        """The end: give up the descriptors that were passed in."""
         while self._adopted:
             self._adopted.popitem()[1].close()
 
@@ -125,63 +141,3 @@ def _take_named(environ: MutableMapping[str, str]) -> dict[str, list[int]]:
             continue  # announced, but not there
         named.setdefault(name, []).append(fd)
     return named
-
-
-def _bind_tcp(host: str, port: int, backlog: int) -> socket.socket:
-    family, kind, proto, _, sockaddr = socket.getaddrinfo(
-        host or "0.0.0.0",  # noqa: S104 - the configuration asks for it
-        port,
-        type=socket.SOCK_STREAM,
-        flags=socket.AI_PASSIVE,
-    )[0]
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(sockaddr)
-        return _listen(sock, backlog)
-    except OSError:
-        sock.close()
-        raise
-
-
-def _bind_unix(path: str, backlog: int) -> socket.socket:
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        os.chmod(path, UNIX_MODE)  # before listen: until then nobody can connect
-        return _listen(sock, backlog)
-    except OSError:
-        sock.close()
-        raise
-
-
-def _listen(sock: socket.socket, backlog: int) -> socket.socket:
-    sock.listen(backlog)
-    sock.setblocking(False)
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a unix socket that nobody listens on any more.
-
-    :raises OSError: something else is there, or somebody does listen.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "a file that is not a socket is in the way")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except BlockingIOError:  # its backlog is full, so somebody is there
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from None
-        else:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
