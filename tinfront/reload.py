@@ -13,6 +13,7 @@ wrong, nothing will.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,8 @@ class Reloads:
                 result.callback(outcome)
 
         self._reload().addCallback(tell)
+        # What the last one has replaced is full of circles, and the collector seldom looks.
+        gc.collect()
 
     @inlineCallbacks
     def _reload(self) -> Any:
