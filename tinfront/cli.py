@@ -1,4 +1,4 @@
-"""The ``tinfront`` command: ``run``, ``check``, and ``status``, ``reload``, ``stop`` over the control socket.
+"""The ``tinfront`` command: ``run``, ``check``; over the control socket ``status``, ``stacks``, ``reload``, ``stop``.
 
 Exit codes:
 
@@ -21,8 +21,9 @@ from tinfront.catalog import discover
 from tinfront.config.describe import describe
 from tinfront.config.load import single_app
 from tinfront.config.model import Config
-from tinfront.control import ask, table
+from tinfront.control import ask
 from tinfront.errors import ConfigError
+from tinfront.status import stacks_text, table
 from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
 
 if TYPE_CHECKING:
@@ -151,15 +152,26 @@ class StatusOptions(ControlOptions):
     optFlags = [["json", None, "As JSON, for programs."]]
 
 
+class StacksOptions(StatusOptions):
+    """Options of ``tinfront stacks``."""
+
+    synopsis = "tinfront stacks [--json] FILE.ini"
+    longdesc = (
+        "Shows what every worker of the server that runs with FILE is doing right now: its requests, and the Python "
+        "stacks of its threads. No worker is disturbed by it."
+    )
+
+
 class Options(Command):
     """Options of ``tinfront``."""
 
-    synopsis = "tinfront run | check | status | reload | stop [options]"
+    synopsis = "tinfront run | check | status | stacks | reload | stop [options]"
     longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
     subCommands = [
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
         ["status", None, StatusOptions, "Show how a running server fares."],
+        ["stacks", None, StacksOptions, "Show what the workers of a running server are doing."],
         ["reload", None, ControlOptions, "Have a running server read its certificates again."],
         ["stop", None, ControlOptions, "Stop a running server, with its requests finished."],
     ]
@@ -199,6 +211,9 @@ def check(file: str) -> int:
     return 0
 
 
+_TEXTS = {"status": table, "stacks": stacks_text}
+
+
 def control(word: str, options: Any) -> int:
     """Talk to a running server."""
     path = read(options["file"]).server.control
@@ -208,8 +223,8 @@ def control(word: str, options: Any) -> int:
         said = ask(path, word)
     except OSError as error:
         fail(EX_FAILED, f"tinfront: no server answers at {path}: {error.strerror or error}")
-    if word == "status" and "error" not in said:
-        print(json.dumps(said, indent=2) if options["json"] else table(said), end="\n" if options["json"] else "")
+    if word in _TEXTS and "error" not in said:
+        print(json.dumps(said, indent=2) if options["json"] else _TEXTS[word](said), end="\n" * options["json"])
     elif "error" in said:
         fail(EX_FAILED, f"tinfront: {said['error']}")
     return 0

@@ -23,7 +23,7 @@ from tinfront import __version__
 from tinfront.catalog import Catalog, discover
 from tinfront.config.model import Config, Route
 from tinfront.config.model import Listener as ListenerModel
-from tinfront.control import Control, status
+from tinfront.control import Control
 from tinfront.errors import ConfigError
 from tinfront.filters.encoded_slashes import EncodedSlashes
 from tinfront.front.accesslog import FORMATS, AccessLog
@@ -41,6 +41,7 @@ from tinfront.keeper import LocalKeeper, raise_descriptor_limit
 from tinfront.routing.chain import Parts, bind
 from tinfront.routing.table import BoundRoute, SiteTable, Table
 from tinfront.signals import Signals
+from tinfront.status import log_stacks, stacks, status
 from tinfront.wire.codec import Preamble
 from tinfront.wire.h1_head import HeadLimits, HeadParser
 from tinfront.workers.processes import ProcessPool
@@ -101,6 +102,7 @@ class Site(MultiService):
                 signal.SIGQUIT: self.stop_now,
                 signal.SIGHUP: self.refresh,
                 signal.SIGUSR1: self.reopen_logs,
+                signal.SIGUSR2: partial(log_stacks, self, log),
             },
         )
         self.stopping = False
@@ -117,8 +119,9 @@ class Site(MultiService):
             act()
             return {"done": True}
 
-        answers = {
+        answers: dict[str, Callable[[], Any]] = {
             "status": partial(status, self),
+            "stacks": partial(stacks, self),
             "reload": partial(done, self.refresh),
             "stop": partial(done, self.stop_soon),
         }

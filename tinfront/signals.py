@@ -6,6 +6,7 @@ INT    the same; a second TERM or INT stops at once
 QUIT   stop at once
 HUP    read certificates and keys again
 USR1   reopen the access log, after it was renamed
+USR2   write to the error log what every worker is doing
 ====== =========================================================================
 """
 
