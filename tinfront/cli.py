@@ -18,6 +18,7 @@ from twisted.python import usage
 
 from tinfront import __version__
 from tinfront.catalog import discover
+from tinfront.config import cores
 from tinfront.config.describe import describe
 from tinfront.config.load import single_app
 from tinfront.config.model import Config
@@ -116,7 +117,7 @@ class RunOptions(Command):
         given = os.environ.get("WEB_CONCURRENCY", "")
         if given and not given.isdigit():
             raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else max(2, len(os.sched_getaffinity(0)))
+        return int(given) if given else cores.auto()
 
 
 class CheckOptions(Command):
@@ -158,7 +159,7 @@ class StacksOptions(StatusOptions):
     synopsis = "tinfront stacks [--json] FILE.ini"
     longdesc = (
         "Shows what every worker of the server that runs with FILE is doing right now: its requests, and the Python "
-        "stacks of its threads. No worker is disturbed by it."
+        "stacks of its threads. Requests go on meanwhile."
     )
 
 

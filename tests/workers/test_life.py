@@ -226,6 +226,15 @@ def test_a_route_may_do_without_second_tries(rig: Any, tmp_path: Path) -> None:
     assert "killed by SIGKILL" in exchange.refusal[2]
 
 
+def test_a_crash_of_c_code_tells_where_it_was(rig: Any) -> None:
+    pool = rig.start(workers=1)
+    exchange = rig.get(pool, "/segfault", method="POST")
+    assert exchange.refusal[:2] == (502, "worker-died")
+    assert "killed by SIGSEGV" in exchange.refusal[2]
+    rig.loop.until(lambda: "in segfault" in rig.log.text)
+    assert pool.status()["ends"] == {"died": 1}
+
+
 # --- questions
 
 

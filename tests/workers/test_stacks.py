@@ -111,6 +111,8 @@ def test_the_end_of_the_worker_is_an_answer(parts: Parts) -> None:
     parts.say(TEXT)
     parts.stacks.close()
     assert parts.told == [TEXT.decode().strip()]
+    parts.stacks.ask(11.0, parts.told.append)
+    assert parts.told[1:] == [""]
 
 
 def test_threads_are_called_by_what_they_do() -> None:

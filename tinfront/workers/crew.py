@@ -211,7 +211,7 @@ class Crew(Seats):
             return
         if worker.ready and (worker.answered or monotonic() - worker.ready >= STEADY):
             self.nurse.back_off.succeeded()
-        else:
+        elif not worker.worn:
             self.nurse.back_off.failed()
         self.fill()
 

@@ -60,6 +60,9 @@ class Stacks:
 
     def ask(self, now: float, told: Told) -> None:
         """Have ``told`` called with the stacks, or with "" if there are none to be had. ``tick`` must follow."""
+        if self._fd < 0:
+            told("")
+            return
         self._waiting.append(told)
         if not self._since:
             self._since = now

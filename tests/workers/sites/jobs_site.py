@@ -269,6 +269,12 @@ def native(environ, start_response):
     return answer(start_response, "slept")
 
 
+def segfault(environ, start_response):
+    import ctypes
+
+    ctypes.string_at(0)
+
+
 LEAK = []
 
 
