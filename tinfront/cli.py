@@ -1,4 +1,4 @@
-"""The ``tinfront`` command: ``run``, ``check``, and ``status``, ``reload``, ``stop`` over the control socket.
+"""The ``tinfront`` command: ``run``, ``check``; over the control socket ``status``, ``stacks``, ``reload``, ``stop``.
 
 Exit codes:
 
@@ -20,12 +20,14 @@ from twisted.python import usage
 
 from tinfront import __version__
 from tinfront.catalog import discover
+from tinfront.config import cores
 from tinfront.config.describe import describe
 from tinfront.config.load import control_socket, single_app
 from tinfront.config.model import Config
-from tinfront.control import ask, table
+from tinfront.control import ask
 from tinfront.dev import watch
 from tinfront.errors import ConfigError
+from tinfront.status import stacks_text, table
 from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ class RunOptions(Command):
         given = os.environ.get("WEB_CONCURRENCY", "")
         if given and not given.isdigit():
             raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else 1 if self["dev"] else max(2, len(os.sched_getaffinity(0)))
+        return int(given) if given else 1 if self["dev"] else cores.auto()
 
 
 class CheckOptions(Command):
@@ -161,15 +163,26 @@ class StatusOptions(ControlOptions):
     optFlags = [["json", None, "As JSON, for programs."]]
 
 
+class StacksOptions(StatusOptions):
+    """Options of ``tinfront stacks``."""
+
+    synopsis = "tinfront stacks [--json] FILE.ini"
+    longdesc = (
+        "Shows what every worker of the server that runs with FILE is doing right now: its requests, and the Python "
+        "stacks of its threads. Requests go on meanwhile."
+    )
+
+
 class Options(Command):
     """Options of ``tinfront``."""
 
-    synopsis = "tinfront run | check | status | reload | stop [options]"
+    synopsis = "tinfront run | check | status | stacks | reload | stop [options]"
     longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
     subCommands = [
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
         ["status", None, StatusOptions, "Show how a running server fares."],
+        ["stacks", None, StacksOptions, "Show what the workers of a running server are doing."],
         ["reload", None, ControlOptions, "Give a running server its new configuration and code."],
         ["stop", None, ControlOptions, "Stop a running server, with its requests finished."],
     ]
@@ -209,6 +222,9 @@ def check(file: str) -> int:
     return 0
 
 
+_TEXTS = {"status": table, "stacks": stacks_text}
+
+
 def control(word: str, options: Any) -> int:
     """Talk to a running server."""
     path = control_socket(options["file"])
@@ -218,8 +234,8 @@ def control(word: str, options: Any) -> int:
         said = ask(path, word)
     except OSError as error:
         fail(EX_FAILED, f"tinfront: no server answers at {path}: {error.strerror or error}")
-    if word == "status" and "error" not in said:
-        print(json.dumps(said, indent=2) if options["json"] else table(said), end="\n" if options["json"] else "")
+    if word in _TEXTS and "error" not in said:
+        print(json.dumps(said, indent=2) if options["json"] else _TEXTS[word](said), end="\n" * options["json"])
         return 0
     for note in said.get("notes", ()):
         print(note)

@@ -1,4 +1,4 @@
-"""The control socket: what ``tinfront status``, ``reload`` and ``stop`` talk to.
+"""The control socket: what ``tinfront status``, ``stacks``, ``reload`` and ``stop`` talk to.
 
 A unix socket of mode 0600. One line in, a word; one line out, a JSON object; then it closes. Whoever may open it may
 stop the server, so its directory should belong to whoever runs it.
@@ -10,8 +10,7 @@ import json
 import os
 import socket
 import stat
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,8 +21,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
-
-from tinfront import __version__
 
 Answer = dict[str, Any]
 
@@ -169,140 +166,3 @@ def _answers_there(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def status(site: Any) -> Answer:
-    """How a ``service.Site`` fares."""
-    capacity = site.assembly.capacity
-    apps = []
-    for name, generation, pool, draining in _generations(site):
-        busy, idle, waiting = pool.load()
-        shed = pool.shed
-        apps.append(
-            {
-                "name": name,
-                "generation": generation,
-                "draining": draining,
-                "ready": pool.ready,
-                "busy": busy,
-                "idle": idle,
-                "waiting": waiting,
-                "oldest_wait": round(pool.oldest_wait(), 3),
-                "shed": {"full": shed.full, "timeout": shed.timeout, "gone": shed.gone},
-                "trouble": pool.trouble,
-            }
-        )
-    listeners = [
-        {
-            "name": listener.model.name,
-            "urls": listener.urls(),
-            "open": listener.roll.current,
-            "accepted": listener.roll.accepted,
-            "refused": listener.roll.refused,
-            "handshake_failed": listener.roll.handshake_failed,
-            "unannounced": listener.roll.unannounced,
-            "over_address": listener.roll.over_address,
-            "closed_idle": listener.roll.closed_idle,
-        }
-        for listener in site.listeners
-    ]
-    return {
-        "version": __version__,
-        "pid": os.getpid(),
-        "uptime": round(time.monotonic() - site.started, 3),
-        "stopping": site.stopping,
-        "connections": {"open": capacity.used, "limit": capacity.limit, "pauses": capacity.pauses},
-        "listeners": listeners,
-        "apps": apps,
-        "spool": _spool(site.assembly.budget),
-        "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
-    }
-
-
-def _spool(budget: Any) -> Answer:
-    return {
-        "used": budget.used,
-        "limit": budget.limit,
-        "memory": budget.held,
-        "memory_limit": budget.memory,
-        "spilled": budget.spilled,
-        "full": budget.full,
-        "cut": budget.cut,
-    }
-
-
-def _generations(site: Any) -> list[tuple[str, int, Any, bool]]:
-    """App, number, pool, and whether it is on its way out."""
-    return [
-        (pools.app.name, number, pool, pool is not getattr(site.pools.get(pools.app.name), "current", None))
-        for pools in site.all_pools()
-        for number, pool in pools.all()
-    ]
-
-
-_COUNTS = {
-    "open": "OPEN",
-    "accepted": "ACCEPTED",
-    "refused": "REFUSED",
-    "over_address": "PER ADDRESS",
-    "closed_idle": "IDLEST",
-    "handshake_failed": "BAD TLS",
-    "unannounced": "NO PROXY",
-}
-
-
-def table(status: Answer) -> str:
-    """What ``status`` says, for people."""
-    lines = [
-        f"tinfront {status['version']}, pid {status['pid']}, up for {_span(status['uptime'])}"
-        + (", stopping" if status["stopping"] else ""),
-        "",
-    ]
-    rows = [("LISTEN", *_COUNTS.values(), "AT")]
-    for item in status["listeners"]:
-        rows.append((item["name"], *(str(item[name]) for name in _COUNTS), ", ".join(item["urls"])))
-    lines += _columns(rows)
-    pools = [("APP", "GEN", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
-    for item in status["apps"]:
-        state = "draining" if item["draining"] else "ready" if item["ready"] else "not ready"
-        busy, idle, waiting = str(item["busy"]), str(item["idle"]), str(item["waiting"])
-        full, timeout, gone = map(str, item["shed"].values())
-        oldest = f"{item['oldest_wait']:.1f} s"
-        pools.append(
-            (
-                item["name"],
-                str(item["generation"]),
-                state,
-                busy,
-                idle,
-                waiting,
-                oldest,
-                full,
-                timeout,
-                gone,
-                item["trouble"],
-            )
-        )
-    lines += ["", *_columns(pools), ""]
-    connections, spool = status["connections"], status["spool"]
-    lines.append(
-        f"connections: {connections['open']:,} of {connections['limit']:,}; "
-        f"accepting has paused {connections['pauses']:,} times"
-    )
-    lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
-    lines.append(
-        f"spool memory: {spool['memory']:,} of {spool['memory_limit']:,} bytes; bodies on disk for lack of it: "
-        f"{spool['spilled']:,}; no room on disk: {spool['full']:,}; answers cut for that: {spool['cut']:,}"
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _span(seconds: float) -> str:
-    days, rest = divmod(int(seconds), 86400)
-    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    return f"{days} d {clock}" if days else clock

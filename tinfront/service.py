@@ -23,13 +23,14 @@ from tinfront import __version__
 from tinfront.assembly import Assembly, Content, access_log
 from tinfront.config.model import Config
 from tinfront.config.model import Listener as ListenerModel
-from tinfront.control import Answer, Control, status
+from tinfront.control import Answer, Control
 from tinfront.front.listener import Listener
 from tinfront.front.terms import Terms
 from tinfront.http.dates import format_date
 from tinfront.notify import Notifier
 from tinfront.reload import Reloads
 from tinfront.signals import Signals
+from tinfront.status import log_stacks, stacks, status
 from tinfront.workers.generations import Generations
 
 log = Logger(namespace="tinfront")
@@ -94,6 +95,7 @@ class Site(Service):
             signal.SIGQUIT: self.stop_now,
             signal.SIGHUP: self._reloads.ask,
             signal.SIGUSR1: self.reopen_logs,
+            signal.SIGUSR2: partial(log_stacks, self, log),
             signal.SIGTTIN: partial(self.resize, 1),
             signal.SIGTTOU: partial(self.resize, -1),
         }
@@ -106,7 +108,7 @@ class Site(Service):
         def reload() -> Deferred[Answer]:
             return self._reloads.ask().addCallback(lambda outcome: outcome.answer())
 
-        return {"status": partial(status, self), "reload": reload, "stop": stop}
+        return {"status": partial(status, self), "stacks": partial(stacks, self), "reload": reload, "stop": stop}
 
     def make_listener(self, model: ListenerModel, content: Content) -> Listener:
         """A listener that is neither bound nor started."""

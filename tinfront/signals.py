@@ -7,6 +7,7 @@ QUIT   stop at once
 HUP    reload: configuration, certificates, new code for the apps
 TTIN   one worker more for each app; TTOU: one less
 USR1   reopen the access log, after it was renamed
+USR2   write to the error log what every worker is doing
 ====== =========================================================================
 """
 

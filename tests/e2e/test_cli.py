@@ -208,9 +208,15 @@ def test_the_control_socket(tmp_path: Path) -> None:
         file = str(server.file)
         shown = tinfront("status", file)
         assert shown.returncode == 0
-        assert re.search(r"^corners +1 +ready +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
+        assert re.search(r"^corners +1 +ready +\d of 3 +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
+        assert re.search(r"^\d+ +corners +idle +00:00:\d\d +0 +\d+\.\d MB$", shown.stdout, re.MULTILINE)
         status = json.loads(tinfront("status", "--json", file).stdout)
         assert status["listeners"][0]["urls"] == [server.url]
+        asked = tinfront("stacks", file)
+        assert asked.returncode == 0
+        assert len(re.findall(r"^=== corners, worker \d+, ready$", asked.stdout, re.MULTILINE)) == 3
+        assert "child.py" in asked.stdout
+        assert len(json.loads(tinfront("stacks", "--json", file).stdout)["workers"]) == 3
         assert tinfront("reload", file).returncode == 0
         assert tinfront("stop", file).returncode == 0
         server.ends_by_itself()

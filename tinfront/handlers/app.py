@@ -37,6 +37,13 @@ OPTIONS = (
         "leaves at once and a slow client makes the application wait; as for one response with "
         "X-Accel-Buffering: no or Content-Type: text/event-stream.",
     ),
+    Option(
+        "retry",
+        boolean,
+        True,
+        "Whether a GET, HEAD, OPTIONS, TRACE, PUT or DELETE whose worker died before it answered is given to another "
+        "worker, once. Off for what must not run twice although its method says it may.",
+    ),
 )
 
 

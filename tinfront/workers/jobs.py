@@ -90,6 +90,7 @@ class JobQueue:
     :ivar pending: job id to job: sent, and not answered to the end.
     :ivar limit: jobs that may be sent and not answered.
     :ivar pump_due: somebody has asked for a ``pump`` at the end of this turn.
+    :ivar board_slots: how many worker threads the board has room for; to be changed before ``open``.
     :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
     :ivar before_settling: called when the claims have been read and before they are judged; takes in every reply
         that has come.
@@ -105,7 +106,9 @@ class JobQueue:
         self._look_ahead = look_ahead
         self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
+        self.board_slots = 2 * slots
         self._slots = slots
+        self._look_ahead = look_ahead
         self._clock = clock
         self._watcher = watcher
         self._last_id = 0
@@ -119,13 +122,18 @@ class JobQueue:
 
         :raises OSError: there are no descriptors left.
         """
-        self.board_fd = create_board(2 * self._slots)
+        self.board_fd = create_board(self.board_slots)
         self.board = Board(self.board_fd)
         self._sender, self.receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sender.setblocking(False)
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._send = self._sender.send
         self._is_open = True
+
+    def resize(self, slots: int) -> None:
+        """There are so many slots from now on."""
+        self._slots = slots
+        self.limit = slots * (1 + self._look_ahead)
 
     @property
     def unsent(self) -> int:
