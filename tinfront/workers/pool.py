@@ -62,6 +62,7 @@ class Pool(Service):
     :ivar ready: at least one worker can answer.
     :ivar trouble: why the app cannot be started, or "".
     :ivar shed: counts of exchanges that were never run.
+    :ivar workers: how many processes there should be; changed by ``resize``.
     """
 
     def __init__(self, app: App, clock: Any, log: Logger, call_soon: Callable[[Callable[[], None]], Any]) -> None:
@@ -72,6 +73,7 @@ class Pool(Service):
         self._clock = clock
         self._log = log
         self.shed = Shed()
+        self.workers = 1
         self._call_soon = call_soon
         self._line = Line(app.queue_fair, app.queue_newest_after)
         self._back_off = BackOff()
@@ -87,6 +89,14 @@ class Pool(Service):
         """True when at least one worker can answer."""
         raise NotImplementedError
 
+    def resize(self, count: int) -> int:
+        """Have so many workers from now on, or as near to that as may be; returns how many."""
+        return self.workers
+
+    def sources(self) -> Sources | None:
+        """The files of the app's code; None: nobody knows them."""
+        return None
+
     def when_ready(self) -> Deferred[bool]:
         """Fires with True as soon as a worker can answer, or with False when the app cannot be started."""
         result: Deferred[bool] = Deferred()
@@ -95,19 +105,6 @@ class Pool(Service):
         else:
             self._when_ready.append(result)
         return result
-
-    def sources(self) -> Sources | None:
-        """The files of the app's code; None: nobody knows them."""
-        return None
-
-    @property
-    def workers(self) -> int:
-        """How many workers there should be."""
-        return self._app.workers
-
-    def resize(self, count: int) -> int:
-        """Have so many workers from now on, within bounds; returns how many it will be. A process of threads is one."""
-        return self.workers
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start. Until it is known whether the app can run, exchanges wait."""
