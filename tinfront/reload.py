@@ -291,10 +291,12 @@ class Change:
             "apps removed": [name for name in old.pools if name not in new],
             "opened": [listener.model.name for listener in self._opened],
             "closed": [listener.model.name for listener in self._leaving()],
-            "certificates read": ["all"] if self.selection is not None else [],
         }
-        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
-        self._outcome.notes.append(f"reloaded; {said or 'no app or listener has changed'}")
+        said = [f"{what}: {', '.join(names)}" for what, names in lists.items() if names]
+        said = said or ["no app or listener has changed"]
+        if self.selection is not None:
+            said.append("certificates and keys were read again")
+        self._outcome.notes.append("; ".join(["reloaded", *said]))
 
     def undo(self) -> None:
         """As if nothing had been. Harmless twice."""

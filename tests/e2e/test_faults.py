@@ -42,16 +42,12 @@ def test_killed_workers_cost_only_the_posts_they_had_claimed(stage: Stage) -> No
 
 def test_new_code_is_not_noticed(stage: Stage) -> None:
     finding = rows.reload(stage, TINFRONT, 3.0)
-    if finding.reached is None:
-        pytest.skip(finding.said)
     assert faults(finding) == {}
     assert finding.reached
 
 
 def test_code_that_cannot_be_imported_is_not_noticed(stage: Stage) -> None:
     finding = rows.reload_broken(stage, TINFRONT, 1.0)
-    if finding.reached is None:
-        pytest.skip(finding.said)
     assert faults(finding) == {}
     assert finding.reached
 

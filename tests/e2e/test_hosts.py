@@ -138,6 +138,6 @@ def test_a_hup_with_a_broken_certificate_keeps_the_old(
     good = pems[0].read_bytes()
     pems[0].write_text("not a certificate")
     server.signal(signal.SIGHUP)
-    server.log.wait_for("the old certificates stay")
+    server.log.wait_for("the reload has changed nothing")
     assert presented(server, authority, "demo.test") == before
     pems[0].write_bytes(good)

@@ -253,8 +253,8 @@ def test_one_that_a_thread_has_begun_just_now_is_answered(rig: Any, tmp_path: Pa
     running = rig.submit(pool, "/wait", tmp_path / "go")
     rig.loop.until(lambda: pool.load()[0] == 1)
     late = rig.submit(pool)
-    rig.loop.until(lambda: len(pool._sent) == 2)
-    [task] = [task for task in pool._sent if task.exchange is late]
+    rig.loop.until(lambda: len(pool.sent) == 2)
+    [task] = [task for task in pool.sent if task.exchange is late]
     assert task.claim()  # as a thread does, which has not come to say so
     pool._sweep(time.monotonic() + 1)
     assert not late.refusal

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -30,7 +31,8 @@ class Crew:
         return True
 
     def signal(self, pid: int, pidfd: int, number: int) -> None:
-        signal.pidfd_send_signal(pidfd, number)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
 
     def report_failure(self, text: str) -> None:
         self.told.append(("failure", text))
