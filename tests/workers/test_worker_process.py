@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tinfront.config.model import App
+from tinfront.keeper.local import LocalKeeper
 from tinfront.workers import frames
 from tinfront.workers.child import STOP
 from tinfront.workers.jobs import JobQueue
@@ -30,7 +31,7 @@ class Crew:
         return True
 
     def signal(self, pid: int, pidfd: int, number: int) -> None:
-        signal.pidfd_send_signal(pidfd, number)
+        LocalKeeper({}).signal(pid, pidfd, number)
 
     def report_failure(self, text: str) -> None:
         self.told.append(("failure", text))
