@@ -74,6 +74,10 @@ class Echo:
         self.calls.append("drain")
         self.transport.close()
 
+    def end(self, detail):
+        self.calls.append("end")
+        self.transport.abort()
+
     def idle_since(self):
         return self.idle
 

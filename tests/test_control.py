@@ -1,47 +1,13 @@
-"""The control socket, and what ``tinfront status`` makes of it."""
+"""The control socket."""
 
 import os
 import socket
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from tinfront.control import Control, table
-
-STATUS = {
-    "version": "1.2",
-    "pid": 42,
-    "uptime": 90061.5,
-    "stopping": False,
-    "connections": {"open": 3, "limit": 1000, "pauses": 6},
-    "listeners": [
-        {
-            "name": "web",
-            "urls": ["http://a:80"],
-            "open": 3,
-            "accepted": 70,
-            "refused": 1,
-            "handshake_failed": 0,
-            "unannounced": 2,
-            "over_address": 4,
-            "closed_idle": 5,
-        }
-    ],
-    "apps": [
-        {
-            "name": "main",
-            "ready": False,
-            "busy": 1,
-            "idle": 2,
-            "waiting": 3,
-            "oldest_wait": 1.25,
-            "shed": {"full": 4, "timeout": 5, "gone": 6},
-            "trouble": "no module",
-        }
-    ],
-    "spool": {"used": 1024, "limit": 2048},
-    "log_lines_lost": 5,
-}
+from tinfront.control import Control
 
 
 class Reactor(MemoryReactorClock):
@@ -73,6 +39,14 @@ def test_a_word_is_answered_and_the_connection_closed(reactor, tmp_path):
     transport = converse(reactor, tmp_path, b"status\n", {"status": lambda: {"a": 1}})
     assert transport.value() == b'{"a": 1}\n'
     assert transport.disconnecting
+
+
+def test_an_answer_may_come_later(reactor, tmp_path):
+    later = Deferred()
+    transport = converse(reactor, tmp_path, b"stacks\n", {"stacks": lambda: later})
+    assert transport.value() == b""
+    later.callback({"workers": []})
+    assert transport.value() == b'{"workers": []}\n'
 
 
 def test_an_unknown_word_names_those_that_are_known(reactor, tmp_path):
@@ -109,18 +83,3 @@ def test_a_file_is_never_removed(reactor, tmp_path):
     with pytest.raises(FileExistsError):
         Control(str(path), reactor, {}).privilegedStartService()
     assert os.path.getsize(path) == 8
-
-
-def test_the_table_for_people():
-    assert table(STATUS) == (
-        "tinfront 1.2, pid 42, up for 1 d 01:01:01\n"
-        "\n"
-        "LISTEN  OPEN  ACCEPTED  REFUSED  PER ADDRESS  IDLEST  BAD TLS  NO PROXY  AT\n"
-        "web     3     70        1        4            5       0        2         http://a:80\n"
-        "\n"
-        "APP   STATE      BUSY  IDLE  WAITING  OLDEST  FULL  TIMEOUT  GONE\n"
-        "main  not ready  1     2     3        1.2 s   4     5        6     no module\n"
-        "\n"
-        "connections: 3 of 1,000; accepting has paused 6 times\n"
-        "spool: 1,024 of 2,048 bytes; log lines lost: 5\n"
-    )

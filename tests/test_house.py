@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "tinfront").rglob("*.py"))
 
 FILE_LINES, FUNCTION_LINES, METHODS, PARAMETERS = 400, 50, 20, 6
-MAP_LINES = 450
+MAP_LINES = 500
 
 HOT_RECORDS = {"RequestHead.__init__"}
 """Built once per request, by position."""
@@ -25,7 +25,8 @@ NO_TWIN = {
     "tinfront/config/vocabulary.py": "protocols; mypy checks them",
     "tinfront/front/bridge_transport.py": "tests/front/test_transport.py runs over both kinds of transport",
     "tinfront/cli.py": "tests/e2e/test_cli.py",
-    "tinfront/service.py": "construction; all of tests/e2e",
+    "tinfront/assembly.py": "construction; all of tests/e2e",
+    "tinfront/service.py": "start and stop; all of tests/e2e",
 }
 
 

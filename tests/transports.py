@@ -142,7 +142,7 @@ class Where:
     def __init__(self, secure: bool, trusted: bool = False) -> None:
         self.peer = ("192.0.2.7", 50123)
         self.local = ("127.0.0.1", 443 if secure else 80)
-        self.secure = secure
+        self.secure = self.https = secure
         self.trusted = trusted
 
 

@@ -1,4 +1,4 @@
-"""The ``tinfront`` command: ``run``, ``check``, and ``status``, ``reload``, ``stop`` over the control socket.
+"""The ``tinfront`` command: ``run``, ``check``; over the control socket ``status``, ``stacks``, ``reload``, ``stop``.
 
 Exit codes:
 
@@ -8,22 +8,27 @@ the other sites go on) · 71 cannot listen · 78 the configuration is wrong
 
 from __future__ import annotations
 
+import atexit
 import getopt
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
 from tinfront import __version__
 from tinfront.catalog import discover
+from tinfront.config import cores
 from tinfront.config.describe import describe
-from tinfront.config.load import single_app
+from tinfront.config.load import control_socket, single_app
 from tinfront.config.model import Config
-from tinfront.control import ask, table
+from tinfront.control import ask
+from tinfront.dev import watch
 from tinfront.errors import ConfigError
-from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read
+from tinfront.status import stacks_text, table
+from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
 
 if TYPE_CHECKING:
     from tinfront.service import Site
@@ -33,6 +38,7 @@ examples:
   tinfront run etc/site.ini                 serve the site that the file describes
   tinfront run mysite.wsgi:application      serve one app on http://127.0.0.1:8000
   tinfront run "mysite:make_app()" -b :8080 -w 4
+  tinfront run --dev mysite.wsgi:application    … and reload it when its code changes
   tinfront status etc/site.ini              how the running server fares
   tinfront check etc/site.ini               show what a file means, or all its errors
 """
@@ -61,6 +67,7 @@ class RunOptions(Command):
         "Serves in the foreground, until TERM or INT. With MODULE:APP and no file: on 127.0.0.1:8000, or on "
         "0.0.0.0:$PORT where PORT is set; $WEB_CONCURRENCY is the default of --workers."
     )
+    optFlags = [["dev", None, "For development: reload whenever the app's code or the file has changed."]]
     optParameters = [
         ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
         ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
@@ -109,13 +116,17 @@ class RunOptions(Command):
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
         return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
 
+    def again(self) -> Callable[[], Config]:
+        """What makes the configuration once more."""
+        return reader(self["target"]) if self.has_file else self.config
+
     def _workers(self) -> int:
         if self["workers"] is not None:
             return int(self["workers"])
         given = os.environ.get("WEB_CONCURRENCY", "")
         if given and not given.isdigit():
             raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else max(2, len(os.sched_getaffinity(0)))
+        return int(given) if given else 1 if self["dev"] else cores.auto()
 
 
 class CheckOptions(Command):
@@ -134,8 +145,9 @@ class ControlOptions(Command):
 
     synopsis = "tinfront reload | stop FILE.ini"
     longdesc = (
-        "Tells the server that runs with FILE, over its control socket ([server] control), to read certificates and "
-        "keys again, or to stop with all running requests finished."
+        "Tells the server that runs with FILE, over its control socket ([server] control), to load the file, the "
+        "certificates and the apps' code again, or to stop with all running requests finished. A reload is waited for: "
+        "if it cannot be done nothing changes, the reasons are shown, and the exit code is 1."
     )
 
     def parseArgs(self, file: str) -> None:  # type: ignore[override]
@@ -151,16 +163,27 @@ class StatusOptions(ControlOptions):
     optFlags = [["json", None, "As JSON, for programs."]]
 
 
+class StacksOptions(StatusOptions):
+    """Options of ``tinfront stacks``."""
+
+    synopsis = "tinfront stacks [--json] FILE.ini"
+    longdesc = (
+        "Shows what every worker of the server that runs with FILE is doing right now: its requests, and the Python "
+        "stacks of its threads. Requests go on meanwhile."
+    )
+
+
 class Options(Command):
     """Options of ``tinfront``."""
 
-    synopsis = "tinfront run | check | status | reload | stop [options]"
+    synopsis = "tinfront run | check | status | stacks | reload | stop [options]"
     longdesc = "The web server in front of a Python site and the workers behind it, in one process tree."
     subCommands = [
         ["run", None, RunOptions, "Serve a site."],
         ["check", None, CheckOptions, "Tell what a configuration means, or what is wrong with it."],
         ["status", None, StatusOptions, "Show how a running server fares."],
-        ["reload", None, ControlOptions, "Have a running server read its certificates again."],
+        ["stacks", None, StacksOptions, "Show what the workers of a running server are doing."],
+        ["reload", None, ControlOptions, "Give a running server its new configuration and code."],
         ["stop", None, ControlOptions, "Stop a running server, with its requests finished."],
     ]
 
@@ -176,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
             chosen = options.subOptions
-            raise SystemExit(run(chosen.config(), needs_app=not chosen.has_file))
+            raise SystemExit(run(chosen.config(), chosen))
         if options.subCommand == "check":
             raise SystemExit(check(options.subOptions["file"]))
         if options.subCommand is not None:
@@ -199,24 +222,31 @@ def check(file: str) -> int:
     return 0
 
 
+_TEXTS = {"status": table, "stacks": stacks_text}
+
+
 def control(word: str, options: Any) -> int:
     """Talk to a running server."""
-    path = read(options["file"]).server.control
+    path = control_socket(options["file"])
     if path is None:
         fail(EX_CONFIG, f"{options['file']}: the server has no control socket; add to [server]: control = run/control")
     try:
         said = ask(path, word)
     except OSError as error:
         fail(EX_FAILED, f"tinfront: no server answers at {path}: {error.strerror or error}")
-    if word == "status" and "error" not in said:
-        print(json.dumps(said, indent=2) if options["json"] else table(said), end="\n" if options["json"] else "")
-    elif "error" in said:
-        fail(EX_FAILED, f"tinfront: {said['error']}")
+    if word in _TEXTS and "error" not in said:
+        print(json.dumps(said, indent=2) if options["json"] else _TEXTS[word](said), end="\n" * options["json"])
+        return 0
+    for note in said.get("notes", ()):
+        print(note)
+    if "error" in said:
+        nothing = ["nothing has changed"] if said.get("done") is False else []
+        fail(EX_FAILED, f"tinfront: {said['error']}", *nothing)
     return 0
 
 
-def run(config: Config, needs_app: bool = False) -> int:
-    """Serve until a signal ends it, or, with ``needs_app``, until an app turns out to be broken.
+def run(config: Config, options: RunOptions) -> int:
+    """Serve until a signal ends it, or, without a file and ``--dev``, until an app turns out to be broken.
 
     Returns the exit code.
     """
@@ -229,7 +259,7 @@ def run(config: Config, needs_app: bool = False) -> int:
 
     _log_to_stderr()
     require_rights(config)
-    service = build(config, loop)
+    service = build(config, loop, options.again())
     try:
         service.privilegedStartService()
     except OSError as error:
@@ -244,8 +274,11 @@ def run(config: Config, needs_app: bool = False) -> int:
             broken.append(name)
             service.stop_now()
 
+    needs_app = not (options.has_file or options["dev"])
     for name, pool in service.pools.items() if needs_app else ():
         pool.when_ready().addCallback(started, name)
+    if options["dev"]:
+        watch(service, options["target"] if options.has_file else "")
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
     return EX_NO_APP if broken else 0
@@ -253,7 +286,7 @@ def run(config: Config, needs_app: bool = False) -> int:
 
 def _show(service: Site) -> None:
     for url in service.urls():
-        print(f"tinfront serves {url}", file=sys.stderr)
+        sys.stderr.write(f"tinfront serves {url}\n")  # as one piece: the log is written by a thread
 
 
 def _fill_standard_descriptors() -> None:
@@ -264,7 +297,7 @@ def _fill_standard_descriptors() -> None:
 
 
 def _log_to_stderr() -> None:
-    """Readable lines from level info on."""
+    """Readable lines from level info on, whoever reads them or does not."""
     from twisted.logger import (  # noqa: PLC0415
         FilteringLogObserver,
         LogLevel,
@@ -273,6 +306,11 @@ def _log_to_stderr() -> None:
         textFileLogObserver,
     )
 
-    text = textFileLogObserver(sys.stderr)
+    from tinfront.front.errorlog import ErrorLog  # noqa: PLC0415
+
+    log: Any = ErrorLog()
+    log.start()
+    atexit.register(log.stop)
+    text = textFileLogObserver(log)
     levels = LogLevelFilterPredicate(LogLevel.info)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(text, [levels])], redirectStandardIO=False)

@@ -1,4 +1,4 @@
-"""The control socket: what ``tinfront status``, ``reload`` and ``stop`` talk to.
+"""The control socket: what ``tinfront status``, ``stacks``, ``reload`` and ``stop`` talk to.
 
 A unix socket of mode 0600. One line in, a word; one line out, a JSON object; then it closes. Whoever may open it may
 stop the server, so its directory should belong to whoever runs it.
@@ -10,8 +10,7 @@ import json
 import os
 import socket
 import stat
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,8 +21,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
-
-from tinfront import __version__
 
 Answer = dict[str, Any]
 
@@ -38,7 +35,7 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
     delimiter = b"\n"
     MAX_LENGTH = LINE_MAX
 
-    def __init__(self, answers: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]]) -> None:
         self._answers = answers
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
@@ -48,19 +45,26 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
         self.setTimeout(None)  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
         word = line.decode("latin-1").strip()
         answer = self._answers.get(word)
-        known = ", ".join(self._answers)
-        said = answer() if answer is not None else {"error": f"unknown word {word!r}, known are {known}"}
-        assert self.transport is not None
-        self.transport.write(json.dumps(said).encode("ascii") + b"\n")
-        self.transport.loseConnection()
+        if answer is None:
+            self._say({"error": f"unknown word {word!r}, known are {', '.join(self._answers)}"})
+        else:
+            answering: Deferred[Answer] = maybeDeferred(answer)  # type: ignore[call-overload]
+            answering.addCallback(self._say)
+
+    def _say(self, said: Answer) -> None:
+        """Now, or when it is known; the client may have left by then."""
+        if self.transport is not None:
+            self.transport.write(json.dumps(said).encode("ascii") + b"\n")
+            self.transport.loseConnection()
 
 
 class Control(Service):
     """Listens on the control socket.
 
-    :param answers: what to say to each word.
+    :param answers: what to say to each word, now or when it is known.
     :param owner: uid and gid of the user who will run the server, if that is not who opens the socket.
     """
 
@@ -68,7 +72,7 @@ class Control(Service):
         self,
         path: str,
         reactor: Any,
-        answers: Mapping[str, Callable[[], Answer]],
+        answers: Mapping[str, Callable[[], Answer | Deferred[Answer]]],
         owner: tuple[int, int] | None = None,
     ) -> None:
         self._path = path
@@ -129,12 +133,16 @@ class Control(Service):
 def ask(path: str, word: str) -> Answer:
     """Ask the server at the socket ``path``; for the command, which may wait.
 
+    A reload takes as long as the apps take to start, and the server bounds that.
+
     :raises OSError: nobody answers there.
     """
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(path)
         sock.sendall(word.encode("ascii") + b"\n")
+        if word == "reload":
+            sock.settimeout(None)
         with sock.makefile("rb") as file:
             said: Answer = json.loads(file.readline() or b'{"error": "no answer"}')
     return said
@@ -158,99 +166,3 @@ def _answers_there(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def status(site: Any) -> Answer:
-    """How a ``service.Site`` fares."""
-    capacity = site.capacity
-    apps = []
-    for name, pool in site.pools.items():
-        busy, idle, waiting = pool.load()
-        shed = pool.shed
-        apps.append(
-            {
-                "name": name,
-                "ready": pool.ready,
-                "busy": busy,
-                "idle": idle,
-                "waiting": waiting,
-                "oldest_wait": round(pool.oldest_wait(), 3),
-                "shed": {"full": shed.full, "timeout": shed.timeout, "gone": shed.gone},
-                "trouble": pool.trouble,
-            }
-        )
-    listeners = [
-        {
-            "name": listener.model.name,
-            "urls": listener.urls(),
-            "open": listener.roll.current,
-            "accepted": listener.roll.accepted,
-            "refused": listener.roll.refused,
-            "handshake_failed": listener.roll.handshake_failed,
-            "unannounced": listener.roll.unannounced,
-            "over_address": listener.roll.over_address,
-            "closed_idle": listener.roll.closed_idle,
-        }
-        for listener in site.listeners
-    ]
-    return {
-        "version": __version__,
-        "pid": os.getpid(),
-        "uptime": round(time.monotonic() - site.started, 3),
-        "stopping": site.stopping,
-        "connections": {"open": capacity.used, "limit": capacity.limit, "pauses": capacity.pauses},
-        "listeners": listeners,
-        "apps": apps,
-        "spool": {"used": site.budget.used, "limit": site.budget.limit},
-        "log_lines_lost": site.access_log.dropped if site.access_log is not None else 0,
-    }
-
-
-_COUNTS = {
-    "open": "OPEN",
-    "accepted": "ACCEPTED",
-    "refused": "REFUSED",
-    "over_address": "PER ADDRESS",
-    "closed_idle": "IDLEST",
-    "handshake_failed": "BAD TLS",
-    "unannounced": "NO PROXY",
-}
-
-
-def table(status: Answer) -> str:
-    """What ``status`` says, for people."""
-    lines = [
-        f"tinfront {status['version']}, pid {status['pid']}, up for {_span(status['uptime'])}"
-        + (", stopping" if status["stopping"] else ""),
-        "",
-    ]
-    rows = [("LISTEN", *_COUNTS.values(), "AT")]
-    for item in status["listeners"]:
-        rows.append((item["name"], *(str(item[name]) for name in _COUNTS), ", ".join(item["urls"])))
-    lines += _columns(rows)
-    pools = [("APP", "STATE", "BUSY", "IDLE", "WAITING", "OLDEST", "FULL", "TIMEOUT", "GONE", "")]
-    for item in status["apps"]:
-        state = "ready" if item["ready"] else "not ready"
-        busy, idle, waiting = str(item["busy"]), str(item["idle"]), str(item["waiting"])
-        full, timeout, gone = map(str, item["shed"].values())
-        oldest = f"{item['oldest_wait']:.1f} s"
-        pools.append((item["name"], state, busy, idle, waiting, oldest, full, timeout, gone, item["trouble"]))
-    lines += ["", *_columns(pools), ""]
-    connections, spool = status["connections"], status["spool"]
-    lines.append(
-        f"connections: {connections['open']:,} of {connections['limit']:,}; "
-        f"accepting has paused {connections['pauses']:,} times"
-    )
-    lines.append(f"spool: {spool['used']:,} of {spool['limit']:,} bytes; log lines lost: {status['log_lines_lost']:,}")
-    return "\n".join(lines) + "\n"
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _span(seconds: float) -> str:
-    days, rest = divmod(int(seconds), 86400)
-    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    return f"{days} d {clock}" if days else clock

@@ -139,6 +139,9 @@ class IConnection(Interface):
         If none is due, one more request is answered if it comes within ``farewell`` seconds: it may be on its way.
         """
 
+    def end(detail: str) -> None:
+        """The grace of a stop is over: refuse (503 ``stopping``) or cut what is due, and close."""
+
     def idle_since() -> float:
         """The monotonic second since which nothing has been due; infinity while anything is."""
 
@@ -391,14 +394,17 @@ class IWorkerPool(Interface):
 
 
 class IReply(Interface):
-    """A gateway's way out, given to it once per job. Called from one thread at a time. May block for back-pressure."""
+    """A gateway's way out, given to it once per job. Called from one thread at a time. May block for back-pressure.
+
+    ``fields`` are the checked headers, ``workers.headers.Fields``.
+    """
 
     unbuffered = Attribute("True: every chunk is to leave at once, whatever the app's headers say.")
 
-    def send(status: str, fields: list[tuple[str, str]], body: bytes, length: int | None) -> None:
+    def send(status: str, fields: Any, body: bytes, length: int | None) -> None:
         """The whole answer. ``length``: the announced one where no body leaves (HEAD, 304), else ``len(body)``."""
 
-    def start(status: str, fields: list[tuple[str, str]], data: bytes, length: int | None) -> None:
+    def start(status: str, fields: Any, data: bytes, length: int | None) -> None:
         """The head and some body; more follows. ``length`` as the app gave it, or None.
 
         :raises ClientGone: nobody wants the rest.
@@ -410,7 +416,7 @@ class IReply(Interface):
         :raises ClientGone: nobody wants the rest.
         """
 
-    def send_file(status: str, fields: list[tuple[str, str]], fd: int, offset: int, length: int) -> None:
+    def send_file(status: str, fields: Any, fd: int, offset: int, length: int) -> None:
         """The whole answer, its body being a run of a regular file (``wsgi.file_wrapper``)."""
 
     def finish(data: bytes) -> None:

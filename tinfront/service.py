@@ -1,7 +1,7 @@
-"""From a configuration to running services: the only place that constructs everything.
+"""A running site: what starts and stops, and in which order.
 
-The tree is a ``MultiService`` of pools and listeners. Stopping has an order of its own, which ``MultiService`` cannot
-give: stop accepting, let exchanges finish within the grace, then stop the pools, then the log.
+The parts come from ``assembly``; ``reload`` puts others in their place. Stopping has an order of its own: say that no
+more is taken, stop accepting, let exchanges finish within the grace, then end the pools, then the log.
 """
 
 from __future__ import annotations
@@ -14,177 +14,108 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
-from twisted.internet.task import LoopingCall
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from tinfront import __version__
-from tinfront.catalog import Catalog, discover
-from tinfront.config.model import Config, Route
+from tinfront.assembly import Assembly, Content, access_log
+from tinfront.config.model import Config
 from tinfront.config.model import Listener as ListenerModel
-from tinfront.control import Control, status
-from tinfront.errors import ConfigError
-from tinfront.filters.encoded_slashes import EncodedSlashes
-from tinfront.front.accesslog import FORMATS, AccessLog
-from tinfront.front.atoms import compile_format
-from tinfront.front.connection import Connection
-from tinfront.front.listener import Capacity, Ground, Listener
-from tinfront.front.pages import Pages
-from tinfront.front.proxies import Proxies
-from tinfront.front.report import Report
-from tinfront.front.spool import Budget
+from tinfront.control import Answer, Control
+from tinfront.front.listener import Listener
 from tinfront.front.terms import Terms
-from tinfront.front.tls import Certificates
 from tinfront.http.dates import format_date
-from tinfront.keeper.appoint import appoint
-from tinfront.keeper.local import raise_descriptor_limit
-from tinfront.routing.chain import Parts, bind
-from tinfront.routing.table import BoundRoute, SiteTable, Table
+from tinfront.notify import Notifier
+from tinfront.reload import Reloads
 from tinfront.signals import Signals
-from tinfront.wire.codec import Preamble
-from tinfront.wire.h1_head import HeadLimits, HeadParser
-from tinfront.workers.processes import ProcessPool
-from tinfront.workers.threads import ThreadPool
+from tinfront.status import log_stacks, stacks, status
+from tinfront.workers.generations import Generations
 
 log = Logger(namespace="tinfront")
-app_log = Logger(namespace="tinfront.app")
 
 
-def build(config: Config, loop: AbstractEventLoop | None) -> Site:
+def build(config: Config, loop: AbstractEventLoop | None, read: Callable[[], Config] | None = None) -> Site:
     """The service of a whole site; nothing is started or opened yet.
 
     :param loop: the loop for the fast transports; None: connections run on the reactor's own.
+    :param read: reads the configuration again, for a reload; None: there is no other.
     :raises ConfigError: a handler or filter cannot be made of its settings.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - the command has chosen by now
 
-    return Site(config, reactor, loop)
+    return Site(config, reactor, loop, read)
 
 
-class Site(MultiService):
+class Site(Service):
     """Everything that one configuration describes.
 
-    :ivar pools: ``IWorkerPool`` providers by the name of their app.
-    :ivar listeners: in the order of the file.
-    :ivar capacity: bounds the connections of all listeners.
+    :ivar config: what runs now.
+    :ivar assembly: makes parts.
+    :ivar pools: by the name of their app.
+    :ivar content: what requests find.
+    :ivar listeners: in the order of the file; ``terms``: theirs, and of listeners that are drained.
+    :ivar access_log: once there was one it stays open, so that it can be turned on again; None if there never was.
+    :ivar parting: what is on its way out, until it is gone.
     :ivar started: monotonic seconds; ``stopping``: whether it is on its way out.
     """
 
-    def __init__(self, config: Config, reactor: Any, loop: AbstractEventLoop | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._config = config
+    def __init__(
+        self, config: Config, reactor: Any, loop: AbstractEventLoop | None, read: Callable[[], Config] | None = None
+    ) -> None:
+        self.config = config
+        self.assembly = assembly = Assembly(config, reactor, loop)
+        self.stopping = False
+        assembly.stopping = lambda: self.stopping
         self._reactor = reactor
-        self._loop = loop
-        self._call_soon: Any = loop.call_soon if loop else partial(reactor.callLater, 0)
-        self._keeper = appoint(config)
-        server = config.server
-        raise_descriptor_limit()
-        self.certificates = Certificates(config.sites, self._keeper, config.directory)
-        self.capacity = Capacity(server.connections_max)
-        self._ground = Ground(reactor, self._keeper, self.capacity, loop, self.certificates)
-        self.access_log = self._make_access_log()
-        self._preamble = Preamble("tinfront" if server.server_header else None)
-        self._pages = Pages(server.error_pages)
-        self._report = Report(log)
-        self.budget = Budget(server.spool_max, server.spool_dir)
-        self.pools = {app.name: self._make_pool(app) for app in config.apps.values()}
-        self._sites: list[SiteTable] = []
-        self._table = self._make_table(discover())
-        self.listeners = [self._make_listener(model) for model in config.listeners]
+        self.access_log = access_log(config.server, assembly.keeper)
+        self.pools = {app.name: Generations(app, assembly.pool(app)) for app in config.apps.values()}
+        self.content = assembly.content(config, self.pools, self.access_log)
+        self.terms: dict[Listener, Terms] = {}
+        self.listeners = [self.make_listener(model, self.content) for model in config.listeners]
+        self.parting: dict[Any, Deferred[Any]] = {}
+        self._delay: Deferred[Any] | None = None
+        self._retired: dict[Generations, float] = {}
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = reactor
-        self._signals = Signals(
-            reactor,
-            {
-                signal.SIGTERM: self.stop_soon,
-                signal.SIGINT: self.stop_soon,
-                signal.SIGQUIT: self.stop_now,
-                signal.SIGHUP: self.refresh,
-                signal.SIGUSR1: self.reopen_logs,
-            },
-        )
-        self.stopping = False
+        self._notifier = Notifier(reactor)
+        self._reloads = Reloads(self, read or (lambda: config), self._notifier)
+        self._signals = Signals(reactor, self._actions())
         self.started = time.monotonic()
-        if server.control is not None:
-            self._make_control(server.control).setServiceParent(self)  # type: ignore[no-untyped-call]
-        for service in (*self.pools.values(), *self.listeners):
-            service.setServiceParent(self)
+        control = config.server.control
+        self._control = (
+            Control(control, reactor, self._answers(), assembly.keeper.owner) if control is not None else None
+        )
 
-    # --- making
+    def _actions(self) -> dict[signal.Signals, Callable[[], object]]:
+        return {
+            signal.SIGTERM: self.stop_soon,
+            signal.SIGINT: self.stop_soon,
+            signal.SIGQUIT: self.stop_now,
+            signal.SIGHUP: self._reloads.ask,
+            signal.SIGUSR1: self.reopen_logs,
+            signal.SIGUSR2: partial(log_stacks, self, log),
+            signal.SIGTTIN: partial(self.resize, 1),
+            signal.SIGTTOU: partial(self.resize, -1),
+        }
 
-    def _make_control(self, path: str) -> Control:
-        def done(act: Callable[[], object]) -> dict[str, Any]:
-            act()
+    def _answers(self) -> dict[str, Callable[[], Any]]:
+        def stop() -> Answer:
+            self.stop_soon()
             return {"done": True}
 
-        answers = {
-            "status": partial(status, self),
-            "reload": partial(done, self.refresh),
-            "stop": partial(done, self.stop_soon),
-        }
-        return Control(path, self._reactor, answers, self._keeper.owner)
+        def reload() -> Deferred[Answer]:
+            return self._reloads.ask().addCallback(lambda outcome: outcome.answer())
 
-    def _make_access_log(self) -> AccessLog | None:
-        server = self._config.server
-        if server.access_log == "off":
-            return None
-        line = FORMATS.get(server.access_log_format) or compile_format(server.access_log_format)
-        return AccessLog(server.access_log, line, self._keeper.open_log)
+        return {"status": partial(status, self), "stacks": partial(stacks, self), "reload": reload, "stop": stop}
 
-    def _make_pool(self, app: Any) -> Any:
-        if app.mode == "threads":
-            # Straight to the loop where that can be: the reactor's own way is a timer more.
-            call_soon: Any = self._loop.call_soon_threadsafe if self._loop else self._reactor.callFromThread
-            return ThreadPool(app, self._ground.descriptors, call_soon, self._reactor, app_log)
-        return ProcessPool(app, self._ground.descriptors, self._keeper, self._reactor, app_log, self._call_soon)
-
-    def _make_table(self, catalog: Catalog) -> Table:
-        table = Table()
-        for site in self._config.sites:
-            first = [EncodedSlashes()] if site.encoded_slashes == "reject" else []
-            routes = [self._make_route(route, catalog, first) for route in site.routes]
-            self._sites.append(SiteTable(site.name, routes))
-            table.add(self._sites[-1], site.hosts, site.default)
-        return table
-
-    def _make_route(self, route: Route, catalog: Catalog, first: list[Any]) -> BoundRoute:
-        parts = Parts(route, self._config.server, self.pools)
-        try:
-            handler = catalog.handler(route.handler).make(route.settings, parts)
-            filters = first + [self._make_filter(name, catalog) for name in route.filters]
-        except ConfigError as error:
-            where = f"{route.place.file}:{route.place.line}: [route:{route.site} {route.pattern}]"
-            raise ConfigError(*(f"{where} {finding}" for finding in error.findings)) from error
-        observers = [self.access_log] if self.access_log is not None and route.access_log else []
-        return bind(route, handler, filters, observers)
-
-    def _make_filter(self, name: str, catalog: Catalog) -> Any:
-        model = self._config.filters[name]
-        return catalog.filter(model.type).make(model.settings)
-
-    def _make_listener(self, model: ListenerModel) -> Listener:
-        terms = self._make_terms(model)
-        return Listener(model, partial(Connection, terms), self._ground)
-
-    def _make_terms(self, model: ListenerModel) -> Terms:
-        server, limits = self._config.server, model.limits
-        return Terms(
-            table=self._table,
-            limits=limits,
-            parser=HeadParser(HeadLimits(limits.line, limits.field, limits.head, limits.fields)),
-            preamble=self._preamble,
-            pages=self._pages,
-            budget=self.budget,
-            memory_max=server.spool_memory,
-            file_max=server.response_file_max,
-            descriptors=self._ground.descriptors,
-            call_soon=self._call_soon,
-            certificate_of=self.certificates.of,
-            proxies=Proxies(model.trusted_proxies, model.proxy_headers),
-            observers=(self.access_log.on_finish,) if self.access_log is not None else (),
-            report=self._report,
-        )
+    def make_listener(self, model: ListenerModel, content: Content) -> Listener:
+        """A listener that is neither bound nor started."""
+        terms = self.assembly.terms(model, content)
+        listener = self.assembly.listener(model, terms)
+        self.terms[listener] = terms
+        return listener
 
     # --- running
 
@@ -194,32 +125,36 @@ class Site(MultiService):
         :raises OSError: an address cannot be listened on.
         :raises ConfigError: a certificate cannot be used.
         """
-        self._keeper.start()
+        self.assembly.keeper.start()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         if self.access_log is not None:
             self.access_log.open()
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._know_certificates()
-
-    def _know_certificates(self) -> None:
-        """Tell each site its certificate, for the check of Host against SNI."""
+        if self._control is not None:
+            self._control.privilegedStartService()
+        for listener in self.listeners:
+            listener.privilegedStartService()
         if any(listener.model.tls for listener in self.listeners):
-            for site in self._sites:
-                site.certificate = self.certificates.key_for(site.name)
+            self.content.know(self.assembly.certificates)
 
     def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
-        self._keeper.drop(self._ground.descriptors)
+        self.assembly.drop_privileges()
+        super().startService()  # type: ignore[no-untyped-call]
         if self.access_log is not None:
             self.access_log.start()
         self._ticker.start(1.0, now=True)
         _tune_collector()
-        super().startService()  # type: ignore[no-untyped-call]
+        for pool in self.pools.values():
+            pool.start()
+        for listener in self.listeners:
+            listener.startService()
         self._reactor.callWhenRunning(self._announce)
 
     def _announce(self) -> None:
         """Say so only now that signals are minded: who reads it may stop us at once."""
         self._signals.install()
         log.info("tinfront {version} serves {urls}", version=__version__, urls=", ".join(self.urls()))
+        self._notifier.start(self.urls(), [pool.when_ready() for pool in self.pools.values()])
 
     def urls(self) -> list[str]:
         """Where it can be reached."""
@@ -227,29 +162,56 @@ class Site(MultiService):
 
     def _tick(self) -> None:
         """Once a second: a new Date, and the log lines of the last second."""
-        self._preamble.tick(format_date(time.time()))
-        self._report.tick()
+        self.assembly.preamble.tick(format_date(time.time()))
+        self.assembly.report.tick()
         if self.access_log is not None:
             self.access_log.flush()
             self.access_log.report(log)
+        for pools, until in tuple(self._retired.items()):
+            if time.monotonic() >= until or not self._in_use(pools.app.name):
+                del self._retired[pools]
+                self.part(pools, pools.stop(self.config.server.grace))
 
-    def refresh(self) -> None:
-        """Read the certificates and keys again; connections that are open keep theirs."""
-        if not any(model.tls for model in self._config.listeners):
-            log.info("there are no certificates to read again; other changes need a restart")
-            return
-        try:
-            self.certificates.reload()
-            self._know_certificates()
-        except ConfigError as error:
-            log.error("the old certificates stay: {error}", error=error)
-        else:
-            log.info("certificates and keys were read again; other changes need a restart")
+    def reload(self) -> None:
+        """Load the configuration again; what comes of it is in the log."""
+        self._reloads.ask()
+
+    def resize(self, by: int) -> None:
+        """Let each app that has processes have one more, or one less."""
+        for name, pools in self.pools.items():
+            if pools.app.mode == "prefork":
+                log.info("[app:{name}] has {count} workers from now on", name=name, count=pools.resize(by))
 
     def reopen_logs(self) -> None:
         """Go on with new log files after the old ones were renamed."""
         if self.access_log is not None:
             self.access_log.reopen()
+
+    # --- what a reload has no more use for
+
+    def part(self, service: Any, gone: Deferred[Any]) -> None:
+        """Remember what is on its way out; ``gone`` fires when it is."""
+        told: Deferred[Any] = Deferred()
+        self.parting[service] = told
+
+        def forget(_: Any) -> None:
+            del self.parting[service]
+            self.terms.pop(service, None)
+            told.callback(None)
+
+        gone.addBoth(forget)
+
+    def retire(self, pools: Generations) -> None:
+        """An app is not in the configuration any more. Requests that are on their way to it still find it."""
+        self._retired[pools] = time.monotonic() + self.config.server.grace
+
+    def _in_use(self, app: str) -> bool:
+        for listener in self.terms:
+            for connection in listener.connections:
+                for exchange in getattr(connection, "exchanges", {}).values():
+                    if exchange.route is not None and exchange.route.model.settings.get("app") == app:
+                        return True
+        return False
 
     # --- stopping
 
@@ -264,35 +226,58 @@ class Site(MultiService):
 
     def stop_now(self) -> None:
         """Stop without waiting for anybody."""
-        for listener in self.listeners:
+        for listener in self.terms:
             listener.roll.abort_all()
-        for pool in self.pools.values():
-            pool.grace = 0.0
+        for pools in self.all_pools():
+            pools.hurry(0.0)
+        if self._delay is not None:
+            self._delay.cancel()
         if not self.stopping:
             self.stopping = True
             self._reactor.stop()
 
+    def all_pools(self) -> list[Generations]:
+        """Those of apps that are on their way out, too."""
+        parting = [service for service in self.parting if isinstance(service, Generations)]
+        return [*self.pools.values(), *self._retired, *parting]
+
     def stopService(self) -> Deferred[None]:
         """Stop in order; fires when everything has ended."""
+        super().stopService()  # type: ignore[no-untyped-call]
         self.stopping = True
         return self._stop()
 
     @inlineCallbacks
     def _stop(self) -> Any:
+        server = self.config.server
+        self._notifier.stopping()
+        self._reloads.close()
+        if server.drain_delay:
+            yield self._wait(server.drain_delay)
         for listener in self.listeners:
             listener.stop_accepting()
-        grace = self._config.server.grace
-        deadline = time.monotonic() + grace
-        yield _all(listener.drain(grace) for listener in self.listeners)
-        for pool in self.pools.values():  # one grace for all, not one after another
-            pool.grace = min(pool.grace, max(0.0, deadline - time.monotonic()))
-        yield super().stopService()  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + server.grace
+        yield _all(listener.drain(server.grace) for listener in self.listeners)
+        left = max(0.0, deadline - time.monotonic())  # one grace for all, not one after another
+        ending = [pools.stop(left) for pools in self.all_pools()]
+        ending += [listener.stopService() for listener in self.listeners]
+        yield _all([*ending, *self.parting.values()])
+        if self._control is not None:
+            yield self._control.stopService()
         if self._ticker.running:
             self._ticker.stop()
         if self.access_log is not None:
             self.access_log.stop()
-        self._keeper.close()
+        self._notifier.close()
+        self.assembly.keeper.close()
         self._signals.restore()
+
+    def _wait(self, seconds: float) -> Deferred[Any]:
+        """Serve on for a while, so that whoever asks whether this server is ready learns that it is not."""
+        log.info("accepting for {seconds:g} s more (drain_delay)", seconds=seconds)
+        delay: Deferred[Any] = deferLater(self._reactor, seconds)
+        self._delay = delay
+        return delay.addErrback(lambda failure: failure.trap(CancelledError))
 
 
 def _tune_collector() -> None:
@@ -302,5 +287,5 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _all(deferreds: Iterable[Deferred[None]]) -> Deferred[Any]:
+def _all(deferreds: Iterable[Deferred[Any]]) -> Deferred[Any]:
     return DeferredList(list(deferreds), consumeErrors=True)

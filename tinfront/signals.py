@@ -4,8 +4,10 @@
 TERM   stop: no new connection, running requests finish within the grace, exit 0
 INT    the same; a second TERM or INT stops at once
 QUIT   stop at once
-HUP    read certificates and keys again
+HUP    reload: configuration, certificates, new code for the apps
+TTIN   one worker more for each app; TTOU: one less
 USR1   reopen the access log, after it was renamed
+USR2   write to the error log what every worker is doing
 ====== =========================================================================
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -77,8 +78,16 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
+        self._path = os.path.abspath(self["config"])
         self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
+
+    def again(self) -> Config:
+        """What the file says by now, wherever the process has gone, with what plugins there are then.
+
+        :raises ConfigError: it has errors.
+        """
+        return self._as_told(load(self._path, discover()))
 
     def _as_told(self, model: Config) -> Config:
         """With the user of twistd's own options: it drops privileges, the server has to know to whom."""
@@ -98,6 +107,12 @@ def read(path: str) -> Config:
         fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
+def reader(path: str) -> Callable[[], Config]:
+    """What loads the file at ``path`` again, wherever the process has gone, with what plugins there are then."""
+    path = os.path.abspath(path)
+    return lambda: load(path, discover())
+
+
 def makeService(options: Options) -> Site:
     """The service of a whole site; see ``service.py``."""
     from tinfront.keeper.appoint import require_rights  # noqa: PLC0415 - as the next
@@ -106,6 +121,6 @@ def makeService(options: Options) -> Site:
     assert options.model is not None
     try:
         require_rights(options.model)
-        return build(options.model, options.loop)
+        return build(options.model, options.loop, options.again)
     except ConfigError as error:
         fail(EX_CONFIG, *error.findings)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tinfront.config.listen_options import LIMITS, LISTEN
-from tinfront.config.load import load, loads, single_app
+from tinfront.config.load import control_socket, load, loads, single_app
 from tinfront.config.model import Address, Config, Limits, Server
 from tinfront.config.schema import SERVER
 from tinfront.errors import ConfigError
@@ -223,3 +223,13 @@ def test_variables_of_an_app_come_back(vocabulary, env):
 def test_include_of_a_directory_that_is_not_there(vocabulary, tmp_path):
     assert loads("include = conf.d/*.ini\n" + REST, vocabulary, directory=str(tmp_path)).sites
     assert os.listdir(tmp_path) == []
+
+
+def test_the_control_socket_is_found_in_a_file_that_is_wrong(tmp_path):
+    file = tmp_path / "site.ini"
+    file.write_text("[serve]\nx = y\n[server]\ngrace = soon\ncontrol = run/c\n[server]\n[site:")
+    assert control_socket(str(file)) == str(tmp_path / "run" / "c")
+    file.write_text("[listen:a]\n")
+    assert control_socket(str(file)) is None
+    with pytest.raises(ConfigError):
+        control_socket(str(tmp_path / "missing.ini"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.e2e.server import APPS, Server, tinfront
+from tests.e2e.server import APPS, Server, eventually, tinfront
 
 GOOD = f"""
 [listen:http]
@@ -176,14 +176,47 @@ def _link_apps(directory: Path) -> None:
         (directory / file.name).symlink_to(file)
 
 
+@pytest.mark.parametrize("told_by", ["looking", "watchfiles"])
+def test_for_development(tmp_path: Path, client: requests.Session, told_by: str) -> None:
+    env = {}
+    if told_by == "looking":  # as if it were not installed
+        (tmp_path / "watchfiles.py").write_text("raise ImportError")
+        env["PYTHONPATH"] = str(tmp_path)
+    else:
+        pytest.importorskip("watchfiles")
+    app = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [helper.TEXT]\n"
+    (tmp_path / "main.py").write_text(f"import helper\n\n{app}")
+    helper = tmp_path / "helper.py"
+    helper.write_text("TEXT = b'one'\n")
+    command = ["run", "--dev", "main:application", "-b", "127.0.0.1:0"]
+    with Server(tmp_path, command=command, env=env, may_fail=True) as server:
+        assert client.get(server.url).text == "one"
+        helper.write_text("TEXT = b'another'\n")
+        server.log.wait_for(r"helper.py changed: reloading")
+        eventually(lambda: client.get(server.url).text == "another")
+        helper.write_text("import nothing_like_it\n")
+        server.log.wait_for("No module named 'nothing_like_it'")
+        server.log.wait_for("the reload has changed nothing")
+        assert client.get(server.url).text == "another"
+        (tmp_path / "nothing_like_it.py").write_text("")
+        helper.write_text("import nothing_like_it\nTEXT = b'the third'\n")
+        eventually(lambda: client.get(server.url).text == "the third")
+
+
 def test_the_control_socket(tmp_path: Path) -> None:
     with Server(tmp_path, "[server]\ncontrol = run/control\n" + GOOD) as server:
         file = str(server.file)
         shown = tinfront("status", file)
         assert shown.returncode == 0
-        assert re.search(r"^corners +ready +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
+        assert re.search(r"^corners +1 +ready +\d of 3 +\d +\d +\d +0\.0 s +0 +0 +0$", shown.stdout, re.MULTILINE)
+        assert re.search(r"^\d+ +corners +idle +00:00:\d\d +0 +\d+\.\d MB$", shown.stdout, re.MULTILINE)
         status = json.loads(tinfront("status", "--json", file).stdout)
         assert status["listeners"][0]["urls"] == [server.url]
+        asked = tinfront("stacks", file)
+        assert asked.returncode == 0
+        assert len(re.findall(r"^=== corners, worker \d+, ready$", asked.stdout, re.MULTILINE)) == 3
+        assert "child.py" in asked.stdout
+        assert len(json.loads(tinfront("stacks", "--json", file).stdout)["workers"]) == 3
         assert tinfront("reload", file).returncode == 0
         assert tinfront("stop", file).returncode == 0
         server.ends_by_itself()

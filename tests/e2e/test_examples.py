@@ -131,6 +131,10 @@ def streaming(server: Server, client: requests.Session) -> None:
     assert digest == hashlib.sha256(b"some thing").hexdigest()
 
 
+def workers(server: Server, client: requests.Session) -> None:
+    assert "Flask" in get(client, server.url).text
+
+
 def _of(name: str) -> Callable[[Server, requests.Session], None]:
     found: Callable[[Server, requests.Session], None] = globals()[name.replace("-", "_")]
     return found

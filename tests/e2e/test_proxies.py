@@ -129,6 +129,15 @@ def test_the_proxy_protocol(server: Server, header: bytes, size: int) -> None:
             assert answer["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
 
 
+def test_a_balancer_that_has_ended_the_clients_tls(server: Server) -> None:
+    ended = V2[:15] + bytes([V2[15] + 8]) + V2[16:] + b"\x20\0\5\1\0\0\0\0"
+    with Wire(url(server, "announced")) as wire:
+        wire.send(ended)
+        wire.get("/environ", "X-Forwarded-Proto: http")
+        answer = json.loads(wire.response().body)
+        assert (answer["wsgi.url_scheme"], answer["HTTP_X_FORWARDED_PROTO"]) == ("https", "https")
+
+
 @pytest.mark.parametrize("header", [V1, V2])
 def test_the_proxy_protocol_before_tls(server: Server, header: bytes, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=str(authority.file))

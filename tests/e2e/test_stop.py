@@ -100,7 +100,39 @@ def test_the_grace_comes_to_an_end(tmp_path: Path, transport: str, gate: Gate) -
         wire.get(f"/gate?gate={gate.port}")
         gate.catch()
         server.signal(signal.SIGTERM)
-        assert wire.is_cut()
+        answer = wire.response()
+        assert (answer.status, answer.fields["connection"]) == (503, "close")
+        assert b"stopping" in answer.body
+        assert wire.rest() == b""
+        server.log.wait_for(r'"GET /gate\S*" 503 stopping: it was not finished within 0.3 s')
+
+
+def test_a_download_that_takes_longer_than_the_grace_is_cut(tmp_path: Path, transport: str) -> None:
+    patience = ini().replace("grace = 10m", "grace = 300ms")
+    server = Server(tmp_path, patience, transport, may_fail=True)
+    with server, Wire(server.url, receive_buffer=32 * 1024) as wire:
+        wire.get("/download?blocks=1600&told=yes")
+        wire.head()
+        server.signal(signal.SIGTERM)
+        server.log.wait_for(r'"GET /download\S*" 200 stopping: it was not finished within 0.3 s')
+        with pytest.raises((AssertionError, ConnectionResetError)):
+            wire.read(1600 * len(BLOCK))
+
+
+def test_it_is_not_ready_but_serves_while_a_balancer_looks_away(tmp_path: Path, transport: str) -> None:
+    text = ini(more="drain_delay = 10m").replace("[app:", "[route:demo = /ready]\nready = yes\n\n[app:")
+    with Server(tmp_path, text, transport) as server:
+        with Wire(server.url) as wire:
+            eventually(lambda: wire.get("/ready") or wire.response().status == 200)
+            server.signal(signal.SIGTERM)
+            server.log.wait_for("accepting for 600 s more")
+            wire.get("/ready")
+            answer = wire.response()
+            assert (answer.status, answer.body) == (503, b"stopping\n")
+        with Wire(server.url) as fresh:
+            fresh.get("/hello")
+            assert fresh.response().body == b"hello"
+        server.signal(signal.SIGTERM)
 
 
 def test_an_idle_connection_does_not_keep_it(tmp_path: Path, transport: str) -> None:
@@ -130,7 +162,7 @@ def test_requests_that_wait_for_a_worker_are_finished_too(tmp_path: Path, transp
 def test_hup_does_not_stop_it(tmp_path: Path, transport: str, client: requests.Session) -> None:
     with Server(tmp_path, ini(), transport) as server:
         server.signal(signal.SIGHUP)
-        server.log.wait_for("certificates to read again")
+        server.log.wait_for("reloaded; new code: corners")
         assert client.get(f"{server.url}/hello").text == "hello"
 
 

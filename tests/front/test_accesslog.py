@@ -229,3 +229,34 @@ def test_one_that_was_never_started_stops(path: Path) -> None:
 
 def test_formats_have_names() -> None:
     assert list(FORMATS.items()) == [("combined", combined), ("json", json_line)]
+
+
+def test_it_moves_and_changes_its_lines(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    log = AccessLog(str(path), lambda exchange, moments: "old\n")
+    log.start()
+    log.on_finish(Over())
+    log.change(str(other), lambda exchange, moments: "new\n")
+    log.on_finish(Over())
+    log.change(str(other), lambda exchange, moments: "newer\n")
+    log.on_finish(Over())
+    log.stop()
+    assert (path.read_text(), other.read_text()) == ("old\n", "new\nnewer\n")
+
+
+def test_it_stays_where_it_is_if_it_cannot_move(path: Path, tmp_path: Path) -> None:
+    log = AccessLog(str(path), lambda exchange, moments: "old\n")
+    log.start()
+    with pytest.raises(OSError, match="missing"):
+        log.change(str(tmp_path / "missing" / "log"), lambda exchange, moments: "new\n")
+    log.on_finish(Over())
+    log.stop()
+    assert path.read_text() == "old\n"
+
+
+def test_one_that_was_opened_in_vain_is_closed(path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    log = AccessLog(str(path), combined)
+    log.open()
+    log.stop()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from tests.transports import Front, Later, Producer
+from tests.transports import Front, Later, Producer, replies
 from tinfront.errors import ProtocolError
 from tinfront.front import closing
 from tinfront.http.message import ResponseHead
@@ -106,3 +106,36 @@ def test_giving_up_leaves_all() -> None:
     assert client.transport.closing
     later.kept[0].respond(ResponseHead(200, []), b"late")
     assert client.news() == b""
+
+
+def test_the_end_of_the_grace_refuses_what_is_unanswered() -> None:
+    later, gone = Later(), []
+    front = Front(later)
+    client = front.connect()
+    client.send(GET)
+    later.kept[0].when_gone = gone.append
+    client.connection.end("too long")
+    [reply] = replies(client.news())
+    assert (reply.status, reply.fields["connection"]) == (503, "close")
+    assert [exchange.reason for exchange in front.over] == ["stopping"]
+    assert gone == later.kept
+    assert client.transport.calls == ["close"]
+
+
+def test_the_end_of_the_grace_cuts_what_is_on_its_way() -> None:
+    later = Later()
+    front = Front(later)
+    client = front.connect()
+    client.send(GET)
+    producer = Producer(b"abc")
+    later.answer(body=producer, length=10)
+    client.connection.end("too long")
+    assert [exchange.reason for exchange in front.over] == ["stopping"]
+    assert producer.told[-1] == "stop"
+    assert client.transport.calls == ["close"]
+
+
+def test_the_end_of_the_grace_closes_who_has_asked_nothing() -> None:
+    client = Front().connect()
+    client.connection.end("too long")
+    assert client.transport.calls == ["close"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -279,6 +281,26 @@ def test_a_full_spool_is_503() -> None:
     assert statuses(client.send(post(b"x" * 2000))) == [503]
     assert [exchange.reason for exchange in front.over] == ["spool-full"]
     assert front.terms.budget.used == 0
+
+
+def test_a_full_disk_is_503_for_that_request_and_harms_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    front = Front(memory_max=100)
+    client, other = front.connect(), front.connect()
+    other.send(post(b"x" * 1000, 1500))
+    used = front.terms.budget.used
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        assert statuses(client.send(post(b"x" * 2000))) == [503]
+        assert statuses(front.exchange(post(b"x" * 100))) == [200]  # it fits into the memory
+    assert front.terms.budget.used == used
+    assert statuses(other.send(b"y" * 500)) == [200]
+    assert statuses(front.exchange(post(b"x" * 2000))) == [200]
+    assert [exchange.reason for exchange in front.over] == ["spool-full", "", "", ""]
+    assert (front.terms.budget.used, front.terms.budget.full) == (0, 1)
 
 
 def test_the_body_is_given_back_when_it_is_over() -> None:

@@ -362,3 +362,31 @@ def _run_in_child(code):
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
+
+
+def test_an_heir_that_never_starts_has_taken_nothing(rig, tmp_path):
+    path = tmp_path / "s"
+    old = rig.listen(LOCAL, Address("unix", path=str(path)))
+    bound = old.bound
+    new = rig.make(LOCAL, Address("unix", path=str(path)), Address("tcp", "127.0.0.1", 0))
+    new.inherit(old)
+    new.privilegedStartService()
+    assert new.bound[:2] == bound
+    assert new.stopService().called
+    assert path.exists()
+    with dial(old) as client:
+        assert rig.run(talk, client, b"as before") == b"as before"
+    assert rig.capacity.rolls == [old.roll]
+
+
+def test_what_the_kernel_has_queued_is_the_heirs(rig):
+    old = rig.listen(LOCAL)
+    new = rig.make(LOCAL, limits=Limits(line=1000))
+    new.inherit(old)
+    new.privilegedStartService()
+    with dial(old) as queued:
+        new.startService()
+        gone = old.drain(30)
+        assert gone.called
+        assert rig.run(talk, queued, b"x") == b"x"
+    assert (old.roll.accepted, new.roll.accepted) == (0, 1)

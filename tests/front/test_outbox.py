@@ -331,7 +331,7 @@ def test_small_pieces_that_wait_become_few() -> None:
     _, client = started(producer, room=0)
     for _ in range(60_000):
         producer.outbox.write(b"y")
-    assert len(producer.outbox._queue) == 1
+    assert len(producer.outbox._backlog.queue) == 1
     writes = client.transport.writes
     client.read()
     assert client.transport.writes <= writes + 2

@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 
 from tests.transports import HIGH, Front, Later, Producer, replies, statuses
 from tinfront.config.model import Limits
-from tinfront.front.patience import WATCHED, Patience
+from tinfront.front.patience import STARVED_MAX, WATCHED, Patience
+from tinfront.front.spool import Budget
 from tinfront.http.message import ResponseHead
 
 GET = b"GET / HTTP/1.1\r\nHost: demo.test\r\n\r\n"
@@ -210,7 +211,7 @@ def test_the_time_that_a_filter_took_is_not_the_clients(front: Front, later: Lat
     front.route.request_filters = (lambda exchange: waiting,)
     client = front.connect()
     client.send(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
-    front.pass_time(300)
+    front.pass_time(58)
     waiting.callback(None)
     assert client.news().startswith(b"HTTP/1.1 100")
     front.pass_time(5)
@@ -218,6 +219,42 @@ def test_the_time_that_a_filter_took_is_not_the_clients(front: Front, later: Lat
     client.send(b"x" * 100_000)
     later.answer()
     assert statuses(client.news()) == [200]
+
+
+@pytest.mark.parametrize("request_", [GET, POST, POST + b"x" * 50_000, POST + b"x" * 100_000])
+def test_filters_do_not(front: Front, later: Later, request_: bytes) -> None:
+    waiting: Deferred[Any] = Deferred()
+    front.route.request_filters = (lambda exchange: waiting,)
+    client = front.connect()
+    client.send(request_)
+    front.pass_time(59)
+    assert client.news() == b""
+    front.pass_time(2)
+    assert statuses(client.news())[:1] == [504]
+    assert reasons(front)[:1] == ["filter-timeout"]
+    waiting.callback(None)  # nobody waits for it any more
+    assert not later.kept
+    assert reasons(front)[:1] == ["filter-timeout"]
+
+
+def test_a_filter_that_fails_too_late_harms_nobody(front: Front) -> None:
+    waiting: list[Deferred[Any]] = []
+
+    def ask(exchange: Any) -> Deferred[Any]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    front.route.request_filters = (ask,)
+    client = front.connect()
+    client.send(GET)
+    front.pass_time(61)
+    assert statuses(client.news()) == [504]
+    assert not client.closed
+    client.send(GET)
+    waiting[0].errback(RuntimeError("too late"))
+    waiting[1].callback((OK, b"in time"))
+    assert statuses(client.news()) == [200]
+    assert reasons(front) == ["filter-timeout", ""]
 
 
 def test_handlers_have_all_the_time_they_need(front: Front, later: Later) -> None:
@@ -256,6 +293,80 @@ def test_a_slow_producer_is_not_the_clients_fault(front: Front) -> None:
     producer.outbox.finish()
     [reply] = replies(bytes(client.transport.out))
     assert reply.complete
+
+
+# --- the spool is full
+
+
+def starved(front: Front, *pieces: bytes) -> tuple[Producer, Any]:
+    """An answer that waits because neither the spool nor the client takes it."""
+    producer = Producer(b"x" * (HIGH + 1), *pieces)
+    front.route.handle = lambda exchange: exchange.respond(OK, producer)
+    client = front.connect(room=0)
+    client.send(GET)
+    assert producer.told == ["start", "pause"]
+    return producer, client
+
+
+def test_who_waits_for_room_in_the_spool_does_not_hold_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(5000)
+    front = Front(budget=budget, memory_max=1000).freeze(monkeypatch)
+    producer, client = starved(front, b"y" * 5000, b"z" * 1001)
+    assert (budget.used, budget.held) == (5000, 1001)
+    front.pass_time(STARVED_MAX)
+    assert producer.told == ["start", "pause"]
+    for _ in range(3):
+        front.pass_time(1)
+        client.read(1000)  # slow, but not idle
+    assert producer.told == ["start", "pause", "stop"]
+    assert reasons(front) == ["spool-full"]
+    assert (budget.used, budget.held, budget.cut) == (0, 0, 1)
+    client.read()
+    [reply] = replies(bytes(client.transport.out))
+    assert not reply.complete
+
+
+def test_its_own_bound_may_hold_it_for_as_long_as_the_client_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    front = Front(memory_max=1000, file_max=5000).freeze(monkeypatch)
+    producer, client = starved(front, b"y" * 5000)
+    for _ in range(60):
+        front.pass_time(1)
+        client.read(500)
+    assert producer.told == ["start", "pause"]
+    assert not front.over
+
+
+def test_room_that_is_there_again_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(5000)
+    front = Front(budget=budget, memory_max=1000).freeze(monkeypatch)
+    producer, client = starved(front, b"y" * 5000, b"z" * 1001)
+    front.pass_time(STARVED_MAX - 2)
+    budget.limit = 1 << 20
+    front.pass_time(2)
+    assert producer.told == ["start", "pause", "resume"]
+    assert budget.held == 0
+    front.pass_time(STARVED_MAX * 2)
+    producer.outbox.write(b"!")
+    producer.outbox.finish()
+    client.read()
+    [reply] = replies(bytes(client.transport.out))
+    assert reply.body == b"x" * (HIGH + 1) + b"y" * 5000 + b"z" * 1001 + b"!"
+    assert budget.full == 1
+
+
+def test_one_that_is_whole_in_memory_is_cut_only_if_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size, expected in ((60_000, []), (1 << 20, ["spool-full"])):
+        budget = Budget(10)
+        front = Front(budget=budget, memory_max=1000).freeze(monkeypatch)
+        body = b"x" * size
+        front.route.handle = lambda exchange, body=body: exchange.respond(OK, [b"x" * (HIGH + 1), body])
+        client = front.connect(room=0)
+        client.send(GET)
+        assert budget.held == size
+        front.pass_time(STARVED_MAX + 3)
+        assert reasons(front) == expected
+        client.read()
+        assert budget.held == 0
 
 
 # --- lingering

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, formatEvent
 
 from tests.transports import Front
-from tinfront.front.report import LINES_MAX, REASONS_MAX, Report
+from tinfront.front.report import LINES_MAX, REASONS_MAX, Pace, Report
 
 
 class Lines(list[tuple[str, str]]):
@@ -67,6 +68,29 @@ def test_connections_given_up_are_counted_alike() -> None:
     for _ in range(LINES_MAX + 1):
         report.lost("", "bad-frame", "what is this")
     assert lines == [("info", "unix: bad-frame: what is this")] * LINES_MAX
+
+
+def test_tracebacks_are_bounded_too() -> None:
+    lines = Lines()
+
+    def fail(exchange: Any) -> None:
+        raise RuntimeError("a handler's")
+
+    front = Front(fail, report=lines.report())
+    for _ in range(LINES_MAX + 5):
+        front.exchange(b"GET / HTTP/1.1\r\nHost: demo.test\r\n\r\n")
+    assert len(front.over) == LINES_MAX + 5
+    assert Counter(level for level, _ in lines) == {"critical": LINES_MAX, "info": LINES_MAX}
+
+
+def test_where_nobody_ticks_seconds_are_counted() -> None:
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+    assert [pace.lets() for _ in range(LINES_MAX + 3)] == [True] * LINES_MAX + [False] * 3
+    now[0] += 0.9
+    assert not pace.lets()
+    now[0] += 0.2
+    assert pace.lets()
 
 
 def test_made_up_reasons_are_bounded() -> None:

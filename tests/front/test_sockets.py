@@ -89,6 +89,9 @@ def test_only_the_successor_removes_the_path(tmp_path):
     path = tmp_path / "s"
     (door,) = open_doors(Address("unix", path=str(path)), 7, LocalKeeper({}))
     successor = door.successor()
+    successor.remove_path()
+    assert path.exists()
+    door.hand_over(successor)
     door.socket.close()
     door.remove_path()
     assert path.exists()

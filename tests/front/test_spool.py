@@ -193,6 +193,38 @@ def test_an_empty_one_has_a_descriptor_too() -> None:
     body.close()
 
 
+def test_bodies_share_the_memory() -> None:
+    budget = Budget(1000, memory=100)
+    first, second, third = Spool(budget, 1000, 80), Spool(budget, 1000, 80), Spool(budget, 1000, 80)
+    first.feed(b"a" * 40)
+    first.feed(b"a" * 40)
+    second.feed(b"b" * 20)
+    assert (budget.held, budget.used, budget.spilled) == (100, 0, 0)
+    second.feed(b"b")  # as a whole, so that the memory is there for another
+    assert (budget.held, budget.used, budget.spilled) == (80, 21, 1)
+    third.feed(b"c" * 21)
+    assert (budget.held, budget.used, budget.spilled) == (80, 42, 2)
+    first.feed(b"a")  # over its own bound, which is no lack of memory
+    assert (budget.held, budget.used, budget.spilled) == (0, 123, 2)
+    third.feed(b"c" * 21)
+    assert read(first) + read(second) + read(third) == b"a" * 81 + b"b" * 21 + b"c" * 42
+    for body in (first, second, third, third):
+        body.close()
+    assert (budget.held, budget.used) == (0, 0)
+
+
+def test_what_found_no_room_is_counted_and_leaves_nothing() -> None:
+    budget = Budget(10, memory=5)
+    body = Spool(budget, 100, 50)
+    body.feed(b"12345")
+    for _ in range(2):
+        with pytest.raises(SpoolFull):
+            body.feed(b"678901")
+    assert (budget.full, budget.held, budget.used) == (2, 5, 0)
+    body.close()
+    assert budget.held == 0
+
+
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=20), st.integers(0, 100))
 def test_whatever_the_pieces(pieces: list[bytes], memory_max: int) -> None:
     budget = Budget(1 << 20)
@@ -204,5 +236,6 @@ def test_whatever_the_pieces(pieces: list[bytes], memory_max: int) -> None:
     assert body.length == len(whole)
     assert (body.data() is None) is (len(whole) > memory_max)
     assert os.pread(body.fileno(), len(whole) + 1, 0) == whole
+    assert budget.held + budget.used == len(whole)
     body.close()
-    assert budget.used == 0
+    assert (budget.held, budget.used) == (0, 0)

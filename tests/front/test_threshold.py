@@ -22,6 +22,7 @@ V1 = b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n"
 V1_6 = b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n"
 V2 = SIGNATURE + b"\x21\x11\0\x0c" + socket.inet_aton("192.0.2.1") + socket.inet_aton("198.51.100.2")
 V2 += struct.pack("!HH", 56324, 443)
+V2_SSL = SIGNATURE + b"\x21\x11\0\x14" + V2[16:] + b"\x20\0\5\1\0\0\0\0"
 V2_LONG = SIGNATURE + b"\x21\x11" + struct.pack("!H", V2_MAX - 16) + V2[16:] + bytes(V2_MAX - 28)
 LOCAL_V2 = SIGNATURE + b"\x20\0\0\0"
 ANNOUNCED = (("192.0.2.1", 56324), ("198.51.100.2", 443))
@@ -90,6 +91,16 @@ def test_the_addresses_are_those_of_the_header(rig, header, said):
     rig.until(lambda: listener.roll.current == 0)
     assert listener.roll.unannounced == 0
     assert not listener.roll.pending
+
+
+def test_the_proxy_may_have_ended_the_clients_tls(rig):
+    """That is told to apps; the connection itself is as plain as it was."""
+    listener = announced(rig)
+    for header, https in ((V2, False), (V2_SSL, True)):
+        with say(listener, header + b"hello") as client:
+            assert rig.run(client.recv, 5) == b"hello"
+            arrival = rig.connections[-1].arrival
+            assert (arrival.secure, arrival.https) == (False, https)
 
 
 @pytest.mark.parametrize("header", [LOCAL_V2, b"PROXY UNKNOWN\r\n"])
@@ -245,7 +256,7 @@ def test_before_tls(rig, certificates, header, size):
         with secure:
             assert answer == b"hello"
             arrival = rig.connections[0].arrival
-            assert (arrival.peer, arrival.secure) == (ANNOUNCED[0], True)
+            assert (arrival.peer, arrival.secure, arrival.https) == (ANNOUNCED[0], True, True)
     rig.until(lambda: listener.roll.current == 0)
     assert not listener.roll.pending
 

@@ -452,3 +452,30 @@ def _read_or_reset(sock: socket.socket):
         return read_all(sock)
     except ConnectionResetError:
         return b""
+
+
+def test_a_connection_made_under_an_older_certificate_of_the_site_is_its_own(certificates, sites, tmp_path):
+    certificates.load()
+    before = certificates.key_for("one")
+    moved = Site("one", ("one.test",), False, sites[1].certificate, sites[1].certificate_key)
+    certificates.reload((moved, sites[1]))
+    known = certificates.key_for("one")
+    assert known == before
+    assert not known != before  # noqa: SIM202 - the other operator
+    assert before == known
+    assert known == certificates.key_for("two")
+    assert known != ("another", "one")
+    assert certificates.key_for("two") != before
+    certificates.reload(sites)
+    certificates.reload(sites[1:])
+    assert certificates.key_for("one") is None
+    assert certificates.key_for("two") == certificates.selection.default
+
+
+def test_what_was_read_is_used_when_it_is_wanted(certificates, sites):
+    certificates.load()
+    context = certificates.context
+    selection = certificates.read(sites[:1])
+    assert certificates.context is context
+    certificates.use(selection)
+    assert certificates.context is selection.context is not context

@@ -11,8 +11,9 @@ from tinfront.handlers.ready import OPTIONS, make
 from tinfront.interfaces import IHandler
 
 
-def ask(pools, method="GET"):
-    handler = make(settings(OPTIONS, {"ready": "yes"}), SimpleNamespace(pools=pools))
+def ask(pools, method="GET", stopping=False):
+    parts = SimpleNamespace(pools=pools, stopping=lambda: stopping)
+    handler = make(settings(OPTIONS, {"ready": "yes"}), parts)
     assert verifyObject(IHandler, handler)
     exchange = FakeExchange(make_head(method))
     handler.handle(exchange)
@@ -36,9 +37,14 @@ def test_not_ready():
     assert exchange.fields["cache-control"] == "no-store"
 
 
+def test_a_server_that_stops_is_not_ready():
+    exchange = ask({"a": FakePool()}, stopping=True)
+    assert (exchange.status, exchange.answer[1]) == (503, b"stopping\n")
+
+
 def test_it_looks_each_time():
     pool = FakePool(False)
-    handler = make({"ready": "yes"}, SimpleNamespace(pools={"a": pool}))
+    handler = make({"ready": "yes"}, SimpleNamespace(pools={"a": pool}, stopping=bool))
     statuses = []
     for ready in (False, True, False):
         pool.ready = ready

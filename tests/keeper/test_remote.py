@@ -132,9 +132,8 @@ def app_in(keeper, **named):
 def test_a_nursery_of_the_other_process(keeper):
     nursery, control = nursery_of(keeper, app_in(keeper, user=SELF))
     with control:
-        report = frames.decode_order(control.recv(frames.ORDER_MAX))
-        assert report is not None
-        assert report[0] == frames.IMPORTED
+        reports = [frames.decode_order(control.recv(frames.ORDER_MAX)) for _ in range(2)]
+        assert [report[0] for report in reports] == [frames.SOURCES, frames.IMPORTED]
         assert nursery.poll() is None
         nursery.kill()
         wait_for(lambda: nursery.poll() is not None)

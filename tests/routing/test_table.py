@@ -180,3 +180,11 @@ def test_a_new_site_is_found_at_once() -> None:
     made.add(SiteTable("new", []), ["new.test"])
     site = made.by_authority["new.test"]
     assert site is not None
+
+
+def test_a_table_that_is_closed_lets_go_of_its_sites() -> None:
+    table, site = Table(), SiteTable("a", [])
+    table.add(site, ["a.test", "*.a.test"], default=True)
+    assert table.by_authority["a.test"] is site
+    table.close()
+    assert [table.by_authority[name] for name in ("a.test", "b.a.test", "c")] == [None] * 3

@@ -37,3 +37,12 @@ def test_a_phrase_of_ones_own_is_not_kept() -> None:
 def test_a_reply_is_bytes_but_no_body() -> None:
     assert Reply(b"x") == b"x"
     assert type(Reply(b"x")) is not bytes
+
+
+def test_another_name():
+    preamble = Preamble("one", "now")
+    assert b"Server: one\r\n" in preamble[200]
+    preamble.name("two")
+    assert b"Server: two\r\n" in preamble[200]
+    preamble.name(None)
+    assert b"Server" not in preamble[200]

@@ -164,6 +164,18 @@ def test_nothing_behind_a_framing_error_is_understood() -> None:
     assert h1.receive(GET % 3) == ()
 
 
+@pytest.mark.parametrize(
+    "data", [b"BROKEN\r\n\r\n", b"GET / HTTP/1.1\n", post(b"x\r\n", b"Transfer-Encoding: chunked")]
+)
+def test_an_error_holds_nobody(data: bytes) -> None:
+    """A traceback holds frames, and frames what they work for: the connection would wait for the collector."""
+    events = codec().receive(data)
+    [*_, (_, error)] = events
+    assert isinstance(error, ProtocolError)
+    assert error.__traceback__ is None
+    assert error.__context__ is None
+
+
 def test_an_error_stands_on_a_stream_of_its_own() -> None:
     h1 = codec()
     h1.receive(GET % 1)

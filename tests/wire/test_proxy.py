@@ -25,6 +25,13 @@ INET6 = (
 )
 UNIX = b"/run/client".ljust(108, b"\0") + b"/run/front.sock".ljust(108, b"\0")
 
+
+def tlv(kind, value):
+    return bytes([kind]) + struct.pack("!H", len(value)) + value
+
+
+SSL = bytes([0x01]) + bytes(4) + tlv(0x21, b"TLSv1.3") + tlv(0x23, b"TLS_AES_128_GCM_SHA256")
+
 HEADERS = {
     V1: (("192.0.2.1", 56324), ("198.51.100.2", 443)),
     b"PROXY TCP6 2001:DB8::1 ::ffff:10.0.0.1 0 65535\r\n": (("2001:db8::1", 0), ("10.0.0.1", 65535)),
@@ -42,6 +49,24 @@ HEADERS = {
     v2(b"", kind=0): (None, None),
     v2(b"whatever", kind=0): (None, None),
 }
+SECURE = {
+    v2(INET + tlv(0x20, SSL)): True,
+    v2(INET + tlv(0x01, b"h2") + tlv(0x20, b"\x07" + bytes(4)) + tlv(0x04, b"")): True,
+    v2(INET6 + tlv(0x20, SSL), kind=0x21): True,
+    v2(UNIX + tlv(0x20, SSL), kind=0x31): True,
+    v2(INET + tlv(0x20, b"\x06" + bytes(4))): False,  # a certificate, but no TLS
+    v2(INET + tlv(0x21, SSL)): False,  # it has a meaning within the other only
+    v2(INET): False,
+    v2(INET + tlv(0x20, SSL), command=0x20): False,  # LOCAL: the proxy itself
+    v2(tlv(0x20, SSL), kind=0): False,
+    V1: False,
+}
+
+
+@pytest.mark.parametrize("header", SECURE)
+def test_whether_the_client_came_by_tls(header):
+    assert read(header + b"x").secure is SECURE[header]
+    assert [read(header[:size]) for size in range(len(header))] == [None] * len(header)
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -94,6 +119,16 @@ def test_any_split_gives_the_same(header):
         v2(INET, kind=0x21),
         v2(UNIX[:-1], kind=0x31),
         v2(b"", length=V2_MAX - 15),
+        v2(INET + b"\x04"),
+        v2(INET + b"\x04\0"),
+        v2(INET + b"\x04\0\1"),
+        v2(INET + tlv(0x04, b"") + b"\x04\xff\xffabc"),
+        v2(INET6 + b"\x04", kind=0x21),
+        v2(UNIX + b"\x04", kind=0x31),
+        v2(INET + tlv(0x20, b"")),
+        v2(INET + tlv(0x20, b"\x01\0\0\0")),
+        v2(INET + tlv(0x20, SSL + b"\x22")),
+        v2(INET + tlv(0x20, SSL) * 2),
         v2(b"", command=0x20, length=65535),
     ],
 )
@@ -134,6 +169,8 @@ _BLOCKS = st.one_of(st.binary(max_size=300), st.just(INET), st.just(INET6), st.j
         st.text("PROXYTCUNK46 .:0123456789abcdef\r\n", max_size=110).map(lambda text: b"PROXY TCP" + text.encode()),
         st.builds(v2, _BLOCKS, st.sampled_from([0x20, 0x21, 0x11]), st.integers(0, 255)),
         st.binary(max_size=64).map(lambda tail: SIGNATURE + tail),
+        st.binary(max_size=64).map(lambda tail: v2(INET + tail)),
+        st.binary(max_size=64).map(lambda value: v2(INET + tlv(0x20, value))),
         st.sampled_from(list(HEADERS)).flatmap(lambda header: st.binary(max_size=9).map(lambda tail: header + tail)),
     )
 )

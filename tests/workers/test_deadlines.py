@@ -12,9 +12,25 @@ from tests.fakes import FakeExchange
 from tinfront.config.model import App
 from tinfront.workers import frames
 from tinfront.workers.board import GONE, Board
-from tinfront.workers.child import DUMP
 from tinfront.workers.deadlines import Deadlines
 from tinfront.workers.jobs import Job, JobQueue
+
+
+class Stacks:
+    """Keeps the questions."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    @property
+    def awaited(self) -> bool:
+        return bool(self.told)
+
+    def ask(self, now: float, told: Any) -> None:
+        self.told.append(told)
+
+    def answer(self, text: str) -> None:
+        self.told.pop()(text)
 
 
 class Worker:
@@ -23,9 +39,13 @@ class Worker:
         self.overdue = False
         self.why = ""
         self.calls: list[Any] = []
+        self.late: dict[int, str] = {}
+        self.stacks = Stacks()
+        self.threads = [(10, 0xA), (11, 0xB)]
 
-    def signal(self, number: int) -> None:
-        self.calls.append(number)
+    def end(self, why: str) -> None:
+        self.why = why
+        self.calls.append("end")
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -116,11 +136,16 @@ def test_running_has_an_end_from_the_claim_on(make: Any, log: Any) -> None:
     parts.sweep(16.0)
     assert job.exchange.refusal[:2] == (504, "app-timeout")
     assert job.exchange.pid == worker.pid
-    assert worker.calls == ["stop", DUMP]
+    assert worker.calls == ["stop"]
     assert parts.queue.board.revoked[job.id] == job.id | GONE
     assert "GET / req=" in log.text
-    parts.sweep(16.2)
-    assert worker.calls == ["stop", DUMP, "kill"]
+    parts.sweep(16.2)  # it has not yet told what it is doing
+    assert worker.calls == ["stop"]
+    worker.stacks.answer("Thread 0x000000000000000b (most recent call first):\n  File app.py")
+    assert f"worker 100 is at this:\nGET / req={job.exchange.request_id}, for 16.0 s:\n  File app.py" in log.text
+    parts.sweep(16.4)
+    parts.sweep(16.6)
+    assert worker.calls == ["stop", "end"]
 
 
 @pytest.mark.parametrize("since", [float("nan"), float("inf"), -1.0, 1e300])
@@ -151,13 +176,12 @@ def test_the_other_jobs_of_a_late_worker_are_waited_for(make: Any) -> None:
     for seconds in (11.0, 12.0, 13.0):
         parts.sweep(seconds)
     assert late.exchange.refusal
+    worker.stacks.answer("")
     assert worker.calls == ["stop"]
     del parts.queue.pending[other.id]  # it is answered
     parts.queue.board.clear(1)
     parts.sweep(14.0)
-    assert worker.calls == ["stop", DUMP]
-    parts.sweep(14.2)
-    assert worker.calls == ["stop", DUMP, "kill"]
+    assert worker.calls == ["stop", "end"]
     assert parts.crew.seats[1].calls == []
 
 

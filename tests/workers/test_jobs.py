@@ -13,7 +13,7 @@ import pytest
 from tests.fakes import FakeExchange, make_head
 from tinfront.workers import frames
 from tinfront.workers.board import GONE, RING
-from tinfront.workers.jobs import UNCLAIMED, Job, JobQueue
+from tinfront.workers.jobs import LOOK_AHEAD_MAX, UNCLAIMED, Job, JobQueue
 
 
 @pytest.fixture
@@ -267,3 +267,17 @@ def test_a_queue_that_is_not_open_has_no_claims(quiet_loop: Any) -> None:
     queue = JobQueue(1, 3, quiet_loop)
     assert queue.claims() == {}
     queue.close()
+
+
+def test_short_jobs_are_sent_further_ahead(quiet_loop: Any) -> None:
+    queue = JobQueue(2, 3, quiet_loop)
+    queue.adapt(100.0)
+    assert queue.limit == 8
+    queue._last_id += 5000
+    queue.adapt(100.25)
+    assert queue.limit == 2 * (1 + LOOK_AHEAD_MAX)
+    queue._last_id += 50
+    queue.adapt(100.5)
+    assert queue.limit == 2 * (1 + 5)  # 200 a second are 10 in a moment
+    queue.adapt(100.75)
+    assert queue.limit == 8

@@ -18,8 +18,9 @@ class Nursery:
     failure: OSError | None = None
 
     def __init__(self, app: Any, watcher: Any, log: Any, nurse: Any) -> None:
-        self.imported = False
-        self.deadline = 0.0
+        self.imported = self.told = False
+        self.started = self.deadline = self.asked = self.next_ping = 0.0
+        self.pid = 4711
         self.calls: list[Any] = []
         self.ended = False
         self.made.append(self)
@@ -82,6 +83,54 @@ def test_one_that_cannot_import_is_followed_later(parts: Any, log: Any) -> None:
     minded.on_end(nursery)
     assert crew.told[1:] == [("on_orphaned", False)]
     assert not minded.imported
+
+
+def test_the_same_traceback_is_not_logged_again(parts: Any, log: Any) -> None:
+    minded, _, made = parts
+    for number, text in enumerate(("Traceback:\nValueError: no", "Traceback:\nValueError: no", "Traceback:\nKeyError")):
+        minded.on_report(made[number], frames.FAILED, 0, 0, text, [])
+        minded.on_end(made[number])
+        minded.start()
+    assert log.lines == [
+        "[site] cannot start: Traceback:\nValueError: no",
+        "[site] cannot start, try 2: ValueError: no",
+        "[site] cannot start: Traceback:\nKeyError",
+    ]
+    assert minded.failure == "Traceback:\nKeyError"
+    minded.recovered()
+    assert minded.failure == ""
+
+
+def test_one_that_dies_while_it_imports_is_followed_later(parts: Any) -> None:
+    minded, crew, (nursery,) = parts
+    minded.on_end(nursery)
+    assert crew.told[0][0] == "on_unbootable"
+    assert "died while it imported" in crew.told[0][1]
+    assert minded.back_off.until > monotonic()
+
+
+def test_one_that_dies_as_soon_as_it_has_imported_is_followed_later(parts: Any) -> None:
+    minded, _, (nursery,) = parts
+    minded.on_report(nursery, frames.IMPORTED, 0, 0, "", [])
+    minded.on_end(nursery)
+    assert minded.back_off.until > monotonic()
+
+
+def test_one_that_does_not_answer_is_killed_and_its_workers_go_on(parts: Any, log: Any) -> None:
+    minded, crew, (nursery,) = parts
+    minded.on_report(nursery, frames.IMPORTED, 0, 0, "", [])
+    now = monotonic()
+    minded.tick(now)
+    assert nursery.calls == [(frames.PING,)]
+    minded.on_report(nursery, frames.PING, 0, 0, "", [])
+    minded.tick(now + 1.0)  # not yet again
+    minded.tick(now + nurse.PING_EVERY + 1.0)
+    assert nursery.calls == [(frames.PING,)] * 2
+    minded.tick(now + nurse.PING_EVERY + 1.0 + nurse.SILENCE)
+    assert nursery.calls[2:] == ["kill", "close"]
+    assert crew.told[-1] == ("on_orphaned", True)
+    assert "does not answer, and is killed" in log.text
+    assert minded.pid == 0
 
 
 def test_one_with_threads_is_followed_by_one_that_imports_nothing(parts: Any, log: Any) -> None:

@@ -15,7 +15,7 @@ from tests.workers.conftest import SITES, Keeper, Log, SelectLoop
 from tinfront.config.model import App
 from tinfront.workers import frames, nursery
 from tinfront.workers.board import Board, create_board
-from tinfront.workers.frames import BORN, DIED, FAILED, FORK, IMPORTED, KILL, THREADED
+from tinfront.workers.frames import BORN, DIED, FAILED, FORK, IMPORTED, KILL, PING, THREADED
 from tinfront.workers.jobs import JobQueue
 from tinfront.workers.nursery_process import NurseryProcess
 
@@ -58,7 +58,7 @@ class Hand:
         files, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stream.settimeout(20)
         null = os.open(os.devnull, os.O_WRONLY)
-        assert self.process.order(FORK, seat, fds=[null, files.fileno(), theirs.fileno()])
+        assert self.process.order(FORK, seat, fds=[null, null, files.fileno(), theirs.fileno()])
         for sock in (theirs, files, _):
             sock.close()
         os.close(null)
@@ -84,13 +84,14 @@ def test_a_worker_is_born_serves_and_dies(hand: Hand) -> None:
     hand.wait(IMPORTED)
     pid, stream = hand.fork()
     assert frames.Decoder().feed(stream.recv(1000))[0][0] == frames.READY
-    assert [os.readlink(f"/proc/self/fd/{fd}") for fd in hand.fds] == ["anon_inode:[pidfd]"]
+    names = [os.readlink(f"/proc/self/fd/{fd}") for fd in hand.fds]
+    assert names == ["/memfd:tinfront-sources (deleted)", "anon_inode:[pidfd]"]
     assert hand.process.order(KILL, pid, signal.SIGKILL)
     kind, died, status, text = hand.wait(DIED)
     assert (kind, died, status) == (DIED, pid, signal.SIGKILL)
     assert "KiB" in text
     assert stream.recv(10) == b""
-    assert select.select(hand.fds, [], [], 5)[0] == hand.fds
+    assert select.select(hand.fds[1:], [], [], 5)[0] == hand.fds[1:]
     stream.close()
 
 
@@ -120,6 +121,12 @@ def test_when_the_front_hangs_up_all_end(hand: Hand) -> None:
     assert not os.path.exists(f"/proc/{pid}")
     assert not hand.process.order(KILL, pid, signal.SIGKILL)
     stream.close()
+
+
+def test_it_says_that_it_is_alive(hand: Hand) -> None:
+    hand.wait(IMPORTED)
+    assert hand.process.order(PING, 7)
+    assert hand.wait(PING) == (PING, 7, 0, "")
 
 
 def test_an_unknown_order_is_not_obeyed(hand: Hand) -> None:

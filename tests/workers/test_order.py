@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinfront.workers.order import Line, Shed, client_of
+from tinfront.workers import order
+from tinfront.workers.order import BRIEFLY, Line, Shed, client_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_once() -> Iterator[None]:
+    """The rules hold from the beginning, whatever the moments are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order, "BRIEFLY", float("-inf"))
+        yield
 
 
 class Exchange:
@@ -53,6 +63,18 @@ def test_one_client_is_served_in_its_order() -> None:
     assert list(line) == items
     assert drain(line) == items
     assert line.count == 0
+
+
+def test_who_has_waited_for_a_moment_only_is_served_in_the_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "BRIEFLY", BRIEFLY)
+    line = Line()
+    items = [Item("many") for _ in range(4)] + [Item("one", BRIEFLY / 2)]
+    for item in items:
+        line.add(item)
+    assert line.next([], BRIEFLY / 2) is items[0]
+    assert line.next([items[0]], BRIEFLY / 2) is items[1]
+    assert line.next(items[:2], BRIEFLY) is items[4]  # from now on it matters whose turn it is
+    assert drain(line, BRIEFLY) == items[2:4]
 
 
 def test_different_clients_are_served_in_their_order() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeExchange
+from tinfront.workers import order
 from tinfront.workers.jobs import LOOK_AHEAD, refuse_later
 
 AHEAD = {"prefork": LOOK_AHEAD + 1, "threads": 16}
@@ -19,7 +20,8 @@ AHEAD = {"prefork": LOOK_AHEAD + 1, "threads": 16}
 
 @pytest.fixture(autouse=True)
 def restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """With threads, apps are imported into this process."""
+    """With threads, apps are imported into this process. The rules of the line hold from the beginning."""
+    monkeypatch.setattr(order, "BRIEFLY", float("-inf"))
     monkeypatch.setattr(sys, "path", sys.path.copy())
     before = set(sys.modules)
     yield

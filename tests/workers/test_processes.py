@@ -608,7 +608,7 @@ def test_a_worker_has_only_the_standard_library_and_its_own_rooms(rig: Any) -> N
         if name.partition(".")[0] not in sys.stdlib_module_names
     }
     ours = ["applog", "board", "child", "environ", "frames", "gateway", "headers", "live", "loader", "nursery"]
-    ours.append("passing")
+    ours += ["passing", "sources"]
     expected = {"tinfront.errors", "tinfront.workers", *(f"tinfront.workers.{name}" for name in ours)}
     optional = {"setproctitle", "setproctitle._setproctitle", "setproctitle.version"}
     strange = {name for name in names - expected - optional if not name.startswith("_")}

@@ -45,14 +45,18 @@ class Worker:
     def __init__(self, queue: JobQueue, loop: Any) -> None:
         self.queue, self.loop = queue, loop
         self.told: list[str] = []
+        self.served = self.requests_max = 0
         ours, self.socket = socket.socketpair()
         self.socket.setblocking(False)
         self.files, self.files_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.files.setblocking(False)
         self.stream = ReplyStream(ours, loop, queue, self)
 
-    def on_ready(self) -> None:
+    def on_ready(self, body: bytes = b"") -> None:
         self.told.append("ready")
+
+    def on_enough(self) -> None:
+        self.told.append("enough")
 
     def on_broken(self, text: str) -> None:
         self.told.append(f"broken: {text}")
@@ -313,6 +317,17 @@ def test_a_file_nobody_waits_for_is_closed(worker: Worker, tmp_path: Path) -> No
     worker.say(FILE, 99, HEAD, OFFSET.pack(0), 4)
     assert len(os.listdir("/proc/self/fd")) == before
     assert worker.told == []
+
+
+def test_answers_are_counted(worker: Worker, add: Any) -> None:
+    worker.requests_max = 3
+    for _ in range(3):
+        assert worker.told == []
+        worker.say(WHOLE, add().id, head=b"200 OK", body=b"x", length=1)
+    worker.say(FAIL, add().id, body=b"app-error\0no")
+    worker.say(WHOLE, 4711, head=b"200 OK", body=b"x", length=1)  # nobody asked
+    assert worker.served == 4
+    assert worker.told == ["enough"]
 
 
 def test_what_a_worker_says_of_itself(worker: Worker) -> None:

@@ -99,9 +99,9 @@ def test_a_task_that_has_begun_cannot_be_taken_back() -> None:
 
 def test_a_whole_answer() -> None:
     task, front, reply = make()
-    reply.send("404 Not Found", FIELDS, b"body", 4)
-    reply.send("404 Nowhere", FIELDS, b"body", 4)
-    reply.send("299", FIELDS, b"", None)
+    reply.send("404 Not Found", check_headers("404 Not Found", [("A", "b")]), b"body", 4)
+    reply.send("404 Nowhere", check_headers("404 Nowhere", [("A", "b")]), b"body", 4)
+    reply.send("299", check_headers("299", [("A", "b")]), b"", None)
     front.collect()
     heads = [answer[1] for answer in front.answers]
     assert [(head.status, head.reason, head.length) for head in heads] == [

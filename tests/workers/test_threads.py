@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.workers.conftest import SITES
+from tinfront.http.message import ResponseHead
 from tinfront.workers import threads
 
 
@@ -244,6 +246,22 @@ def test_what_waits_too_long_is_refused_and_never_runs(rig: Any, tmp_path: Path)
     rig.wait(running)
     assert rig.get(pool).text == "hello"
     assert lines(tmp_path / "notes") == []
+
+
+def test_one_that_a_thread_has_begun_just_now_is_answered(rig: Any, tmp_path: Path) -> None:
+    pool = rig.start_threads(threads=1, queue_timeout=0.3)
+    running = rig.submit(pool, "/wait", tmp_path / "go")
+    rig.loop.until(lambda: pool.load()[0] == 1)
+    late = rig.submit(pool)
+    rig.loop.until(lambda: len(pool._sent) == 2)
+    [task] = [task for task in pool._sent if task.exchange is late]
+    assert task.claim()  # as a thread does, which has not come to say so
+    pool._sweep(time.monotonic() + 1)
+    assert not late.refusal
+    pool.on_answer(task, ResponseHead(200, [], 2), b"ok")
+    assert late.answer
+    (tmp_path / "go").touch()
+    rig.wait(running)
 
 
 def test_a_job_nobody_wants_any_more_never_runs(rig: Any, tmp_path: Path, make_body: Any) -> None:

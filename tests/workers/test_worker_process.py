@@ -50,8 +50,8 @@ class Parts:
         self.queue.open()
         self.worker = WorkerProcess(0, monotonic() + 60.0, self.crew)
         ends = self.worker.outfit(App("site", "mod:app", threads=2), loop, log.logger, self.queue)
-        self.log_end = ends[0]
-        self.ends = [socket.socket(fileno=end) for end in ends[1:]]
+        self.log_end, self.stacks_end = ends[:2]
+        self.ends = [socket.socket(fileno=end) for end in ends[2:]]
 
     def say(self, kind: int, body: bytes = b"") -> None:
         self.ends[1].send(frames.encode_reply(kind, 0, 0.0, None, b"", body))
@@ -67,6 +67,7 @@ def parts(quiet_loop: Any, log: Any) -> Iterator[Parts]:
     for end in parts.ends:
         end.close()
     os.close(parts.log_end)
+    os.close(parts.stacks_end)
     parts.queue.close()
 
 

@@ -24,13 +24,35 @@ def check(blocks: Blocks, main: Place, findings: Findings) -> None:
     _check_listeners(blocks["listen"].values())
     _check_sites(blocks["site"].values())
     _check_tls(blocks)
-    for block in blocks["app"].values():
-        if block.values["mode"] == "threads" and block.values["workers"] > 1 and "workers" in block.given:
-            block.complain("workers", "has no meaning with mode = threads; threads is how many requests run at once")
-        if block.values["mode"] == "threads" and "user" in block.given:
-            block.complain("user", "has no meaning with mode = threads: the application runs inside the server")
-    for block in (*blocks["server"].values(), *blocks["app"].values()):
+    for block in blocks["server"].values():
         _check_user(block)
+    for block in blocks["app"].values():
+        _check_app(block)
+        _check_user(block)
+
+
+_PROCESSES_ONLY = (
+    *("virtualenv", "umask", "workers_min", "workers_max", "max_requests", "max_requests_jitter", "max_lifetime"),
+    *("max_rss", "post_fork", "worker_exit"),
+)
+
+
+def _check_app(block: Block) -> None:
+    values = block.values
+    if values["mode"] == "threads":
+        if values["workers"] > 1 and "workers" in block.given:
+            block.complain("workers", "has no meaning with mode = threads; threads is how many requests run at once")
+        for name in _PROCESSES_ONLY:
+            if name in block.given and values[name]:
+                block.complain(name, "has no meaning with mode = threads, which has no processes of its own")
+        if "user" in block.given:
+            block.complain("user", "has no meaning with mode = threads: the application runs inside the server")
+    if values["workers_min"] > values["workers"]:
+        block.complain("workers_min", f"is more than workers ({values['workers']})")
+    if 0 < values["workers_max"] < values["workers"]:
+        block.complain("workers_max", f"is less than workers ({values['workers']})")
+    if values["max_requests_jitter"] and not values["max_requests"]:
+        block.complain("max_requests_jitter", "has no meaning without max_requests")
 
 
 def _check_server(blocks: Blocks) -> None:
@@ -39,6 +61,9 @@ def _check_server(blocks: Blocks) -> None:
         spool_max = max(block.values["spool_max"], block.values["spool_memory"])
         if block.values["spool_memory"] > block.values["spool_max"]:
             block.complain("spool_memory", f"is larger than spool_max ({show_size(block.values['spool_max'])})")
+        if "spool_memory_max" in block.given and block.values["spool_memory"] > block.values["spool_memory_max"]:
+            bound = show_size(block.values["spool_memory_max"])
+            block.complain("spool_memory", f"is larger than spool_memory_max ({bound})")
     for block in blocks["route"].values():
         stored = block.values.get("request_buffering", True)
         if stored and "body_limit" in block.given and block.values["body_limit"] > spool_max:

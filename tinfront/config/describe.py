@@ -85,7 +85,8 @@ def _settings(settings: Mapping[str, Any], rows: Iterable[Option] | None) -> str
 def _size(app: App) -> str:
     if app.mode == "threads":
         return f"{_count(app.threads, 'thread')} in the server"
-    return f"{_count(app.workers, 'worker')} of {_count(app.threads, 'thread')}"
+    workers = _count(app.workers, "worker") if app.least == app.most else f"{app.least} to {app.most} workers"
+    return f"{workers} of {_count(app.threads, 'thread')}"
 
 
 def _count(number: int, noun: str) -> str:

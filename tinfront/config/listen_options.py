@@ -33,6 +33,7 @@ LIMITS: Mapping[str, str] = {
     "linger_time": "linger_time",
     "linger_timeout": "linger_timeout",
     "handshake_timeout": "handshake_timeout",
+    "filter_timeout": "filter_timeout",
 }
 """The options of a listener that are fields of ``model.Limits``, and their names there."""
 
@@ -136,5 +137,11 @@ LISTEN = (
     Option("linger_timeout", kinds.not_negative, _LIMITS.linger_timeout, "How long to wait for more while reading on."),
     Option(
         "handshake_timeout", kinds.positive, _LIMITS.handshake_timeout, "The time a client has for its TLS handshake."
+    ),
+    Option(
+        "filter_timeout",
+        kinds.positive,
+        _LIMITS.filter_timeout,
+        "How long the request filters of a route may let a request wait, all together; then it is answered 504.",
     ),
 )

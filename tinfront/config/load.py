@@ -51,6 +51,25 @@ def loads(text: str, vocabulary: Vocabulary, name: str = "site.ini", directory: 
     return _Builder(reader.sections, vocabulary, findings).build(name, directory)
 
 
+def control_socket(path: str) -> str | None:
+    """What the file at ``path`` says for ``control``, whatever else may be wrong with it.
+
+    :raises ConfigError: the file cannot be read.
+    """
+    findings = Findings()
+    reader = Reader(findings)
+    reader.read(path, path)
+    if not reader.sections:
+        findings.raise_if_any()
+    for section in reader.sections:
+        if section.header.strip() == "server":
+            block = Block(section, "", Findings())
+            block.parse(SECTIONS["server"].options)
+            found: str | None = block.values["control"]
+            return found
+    return None
+
+
 def single_app(wsgi: str, *, bind: Sequence[str], workers: int, threads: int, vocabulary: Vocabulary) -> Config:
     """A configuration without a file: one app, found from the working directory, that answers everything.
 

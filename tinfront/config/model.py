@@ -58,6 +58,7 @@ class Limits:
     linger_time: float = 30.0
     linger_timeout: float = 5.0
     handshake_timeout: float = 30.0
+    filter_timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,10 @@ class Server:
     error_pages: str | None = None
     server_header: bool = True
     grace: float = 30.0
+    drain_delay: float = 0.0
     spool_dir: str | None = None
     spool_memory: int = 64 * 1024
+    spool_memory_max: int = 256 * 1024**2
     spool_max: int = 4 * 1024**3
     response_file_max: int = 1024**3
     static_cache: int = 32 * 1024**2
@@ -121,6 +124,11 @@ class App:
     :ivar queue_fair: clients share the workers equally.
     :ivar user: whose rights its processes have (prefork), a name or number; None: those of the front.
     :ivar group: None: the user's own.
+    :ivar virtualenv: directory of the virtual environment whose interpreter runs the app; None: the front's.
+    :ivar workers_min: bounds, with ``workers_max``, how far the pool may shrink and grow; 0: not at all.
+    :ivar max_requests: after which a worker is replaced, give or take ``max_requests_jitter`` more; 0: none.
+    :ivar max_lifetime: seconds; 0: none. ``max_rss``: bytes of private memory; 0: none.
+    :ivar post_fork: ``package.module:callable``, called in each worker; ``worker_exit`` likewise.
     """
 
     name: str
@@ -140,7 +148,27 @@ class App:
     preload: bool = True
     user: str | None = None
     group: str | None = None
+    virtualenv: str | None = None
+    workers_min: int = 0
+    workers_max: int = 0
+    max_requests: int = 0
+    max_requests_jitter: int = 0
+    max_lifetime: float = 0.0
+    max_rss: int = 0
+    umask: int | None = None
+    post_fork: str | None = None
+    worker_exit: str | None = None
     place: Place = Place()
+
+    @property
+    def least(self) -> int:
+        """Workers of a pool that has nothing to do."""
+        return min(self.workers_min or self.workers, self.workers)
+
+    @property
+    def most(self) -> int:
+        """Workers of a pool that has too much to do."""
+        return max(self.workers_max, self.workers)
 
 
 @dataclass(frozen=True, slots=True)

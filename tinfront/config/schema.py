@@ -81,6 +81,13 @@ SERVER = (
         "How long running exchanges may go on once the server has been told to stop.",
     ),
     Option(
+        "drain_delay",
+        kinds.not_negative,
+        _SERVER.drain_delay,
+        "How long clients are still accepted once the server has been told to stop. A ready route answers 503 from the "
+        "beginning, so that a balancer in front can send its clients elsewhere meanwhile.",
+    ),
+    Option(
         "spool_dir",
         kinds.directory,
         _SERVER.spool_dir,
@@ -88,10 +95,17 @@ SERVER = (
     ),
     Option("spool_memory", kinds.size, _SERVER.spool_memory, "A body larger than this goes to a temporary file."),
     Option(
+        "spool_memory_max",
+        kinds.size,
+        _SERVER.spool_memory_max,
+        "What the bodies of all exchanges together may take in memory. Beyond it they go to temporary files at once.",
+    ),
+    Option(
         "spool_max",
         kinds.size,
         _SERVER.spool_max,
-        "What the bodies of all exchanges together may take on disk. Beyond it requests are answered 503.",
+        "What the bodies of all exchanges together may take on disk. Beyond it requests are answered 503, and "
+        "responses that wait for a slow client are cut after 5 s.",
     ),
     Option(
         "response_file_max",

@@ -106,6 +106,13 @@ class Acceptor:
                 break
         self.socket.close()
 
+    def leave(self) -> None:
+        """Close the socket, of which another acceptor has a duplicate: what the kernel has queued is left to it."""
+        if self._open:
+            self._pause()
+            self._open = False
+            self.socket.close()
+
     def _pause(self) -> None:
         if self._reading:
             self._reading = False

@@ -182,6 +182,15 @@ class AccessLog:
         self.flush()
         self._writer.reopen()
 
+    def change(self, path: str, line: Callable[[Any, Moments], str]) -> None:
+        """Go on in another file, or with other lines; what is over already goes where it belongs.
+
+        :raises OSError: the file cannot be opened; nothing has changed.
+        """
+        self.flush()
+        self._writer.move(path)
+        self._line = line
+
     def stop(self) -> None:
         """Write what is there, then end. Waits for the disk, but not for ever."""
         self.flush()
@@ -199,23 +208,27 @@ def append_to(path: str) -> int:
 class Writer:
     """A thread that appends blocks of bytes to a file, from a bounded queue.
 
+    A descriptor in the queue is the file in which it goes on.
+
     :ivar open_log: opens the file; see ``IKeeper``.
     """
 
     open_log: Callable[[str], int] = staticmethod(append_to)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fd: int = 1, name: str = "tinfront-access-log") -> None:
+        """:param fd: what the path ``-`` stands for; it is left open and as it is. :param name: of the thread."""
         self._path = path
+        self._standard = fd
         self._fd = -1
-        self._blocks: deque[bytes] = deque()
+        self._blocks: deque[bytes | int] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._reopen = self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="tinfront-access-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def open(self) -> None:
         """:raises OSError: the file cannot be opened."""
-        self._fd = self._open()
+        self._fd = self._open(self._path)
 
     def start(self) -> None:
         """Begin to write. Opens the file if that has not been done."""
@@ -223,10 +236,10 @@ class Writer:
             self.open()
         self._thread.start()
 
-    def _open(self) -> int:
-        if self._path == "-":
-            return os.dup(1)
-        return self.open_log(self._path)
+    def _open(self, path: str) -> int:
+        if path == "-":
+            return os.dup(self._standard)
+        return self.open_log(path)
 
     def put(self, data: bytes) -> bool:
         """Queue a block; False if there is no room."""
@@ -244,32 +257,60 @@ class Writer:
             self._reopen = True
             self._wake.notify()
 
-    def stop(self) -> None:
-        """Write the rest; gives up after five seconds."""
+    def move(self, path: str) -> None:
+        """Go on in the file at ``path``, behind what is queued.
+
+        :raises OSError: it cannot be opened; nothing has changed.
+        """
+        if path == self._path:
+            return
+        fd = self._open(path)
+        with self._wake:
+            self._path = path
+            self._blocks.append(fd)
+            self._wake.notify()
+
+    def stop(self, patience: float = 5.0) -> None:
+        """Write the rest; gives up after so many seconds."""
         with self._wake:
             self._stopped = True
             self._wake.notify()
         if self._thread.ident is not None:
-            self._thread.join(5.0)
+            self._thread.join(patience)
+        elif self._fd >= 0:  # opened, but never used
+            os.close(self._fd)
+            self._fd = -1
 
     def _run(self) -> None:
         while True:
             with self._wake:
                 while not (self._blocks or self._reopen or self._stopped):
                     self._wake.wait()
-                blocks, reopen = list(self._blocks), self._reopen
-                self._blocks.clear()
-                self._reopen = False
-                if self._stopped and not blocks:
+                blocks, following = self._take()
+                reopen, self._reopen = self._reopen, False
+                if self._stopped and not blocks and following is None:
                     break
             if reopen:
                 self._renew()
             self._write(b"".join(blocks))
+            if following is not None:
+                os.close(self._fd)
+                self._fd = following
         os.close(self._fd)
+
+    def _take(self) -> tuple[list[bytes], int | None]:
+        """What is queued for this file, and the next file if there is one."""
+        taken: list[bytes] = []
+        while self._blocks:
+            block = self._blocks.popleft()
+            if isinstance(block, int):
+                return taken, block
+            taken.append(block)
+        return taken, None
 
     def _renew(self) -> None:
         try:
-            fd = self._open()
+            fd = self._open(self._path)
         except OSError:
             return  # better the old file than none
         os.close(self._fd)

@@ -37,13 +37,14 @@ class Bypass:
 
     def send_at_once(self, head: bytes, piece: FileSlice) -> tuple[bytes, int]:
         """Head and file together. Returns what the kernel did not take of the head, and what it took of the file."""
-        rest = self.write_ahead(head)
-        if rest:
-            return rest, 0
+        taken = 0
         try:
+            taken = self._send(head, socket.MSG_MORE)
+            if taken < len(head):
+                return head[taken:], 0
             return b"", os.sendfile(self._fd, piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
         except OSError:
-            return b"", 0  # who sends the rest finds out why
+            return head[taken:], 0  # who sends the rest finds out why
 
     def send_file(self, piece: FileSlice, again: Callable[[], None]) -> int:
         """Send some of a file.

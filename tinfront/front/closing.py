@@ -64,6 +64,18 @@ def give_up(connection: Connection, error: ProtocolError) -> None:
     close(connection, error.reason)
 
 
+def end(connection: Connection, detail: str) -> None:
+    """The grace is over: refuse what is unanswered, cut what is on its way, close."""
+    connection.codec.closing = True
+    for exchange in tuple(connection.exchanges.values()):
+        when_gone = exchange.when_gone
+        exchange.refuse(503, "stopping", detail)
+        if when_gone is not None:
+            when_gone(exchange)
+    if not connection.exchanges and not connection.lost:
+        close(connection)
+
+
 def abort(connection: Connection) -> None:
     """Close now; what is buffered is lost."""
     connection.close_bypass()

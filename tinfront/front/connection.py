@@ -38,6 +38,7 @@ class Arrival(Protocol):
     peer: tuple[str, int]
     local: tuple[str, int]
     secure: bool
+    https: bool
     trusted: bool
 
 
@@ -50,6 +51,7 @@ class Connection:
     :ivar writable: False while the transport's buffer is over its high mark.
     :ivar write: the transport's ``write``.
     :ivar lingering: the answer is out, and what still comes in is dropped.
+    :ivar https: what its exchanges' ``secure`` begins with; ``secure`` is about the transport.
     :ivar ended: the client sends no more.
     :ivar lost: there is no connection any more.
     :ivar trusted: the peer is a proxy that is believed, see ``proxies``.
@@ -67,6 +69,7 @@ class Connection:
         "deadline",
         "ended",
         "exchanges",
+        "https",
         "lingering",
         "local",
         "lost",
@@ -87,6 +90,7 @@ class Connection:
         self.peer = arrival.peer
         self.local = arrival.local
         self.secure = arrival.secure
+        self.https = arrival.https
         self.trusted = arrival.trusted
         self.certificate: object = None
         self.codec: Any = H1Codec(terms.parser, terms.preamble, terms.limits.head)
@@ -308,6 +312,10 @@ class Connection:
         self.codec.closing = True
         if not self.exchanges and not self.lingering:
             closing.close(self)
+
+    def end(self, detail: str) -> None:
+        """See ``IConnection``."""
+        closing.end(self, detail)
 
     def idle_since(self) -> float:
         """See ``IConnection``."""

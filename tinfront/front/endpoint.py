@@ -31,7 +31,10 @@ log = Logger(namespace="tinfront.listen")
 
 
 class EndpointDoor:
-    """A listening endpoint of a ``[listen:…]`` section."""
+    """A listening endpoint of a ``[listen:…]`` section.
+
+    :ivar factory: what it makes connections with.
+    """
 
     def __init__(self, model: Listener, factory: EndpointFactory, certificates: Certificates | None) -> None:
         """Listen; ``certificates`` if TLS of ours goes on top.
@@ -40,6 +43,7 @@ class EndpointDoor:
         :raises CannotListen: it cannot be listened on.
         """
         self.text = text = model.endpoint or ""
+        self.factory = factory
         self._port: Any = None
         self._closed = False
         wrapped = wrap_tls(factory, factory.reactor, certificates) if certificates else factory
@@ -117,6 +121,7 @@ class EndpointFactory(Factory):
 
     :ivar name: of the listener.
     :ivar build: makes the connection for an ``Arrival``.
+    :ivar roll: where it is entered.
     :ivar trust: proxies that are believed.
     """
 

@@ -93,7 +93,7 @@ class Exchange:
         self.head = head
         self.peer = connection.peer
         self.local = connection.local
-        self.secure = connection.secure
+        self.secure = connection.https
         self.number = _number()
         self.started = self.received = monotonic()
         self.queued = self.claimed = self.answered = self.ended = 0.0
@@ -165,7 +165,7 @@ class Exchange:
             for on_request in filters:
                 answer = on_request(self)
                 if isinstance(answer, Deferred):
-                    answer.addCallback(self._asked, filters).addErrback(self.broken)
+                    answer.addCallback(self._asked, filters).addErrback(self._not_asked)
                     return
                 if answer is not None or self.state != HEAD:
                     self._asked(answer, filters)
@@ -182,6 +182,10 @@ class Exchange:
             self._ask(filters)
         else:
             self.respond(*answer)
+
+    def _not_asked(self, failure: Failure) -> None:
+        """The filter failed, which matters only to a request that still waits for it."""
+        self.broken(failure) if self.state == HEAD else self._log_failure(failure)
 
     def _admit(self, route: BoundRoute | None) -> None:
         """Limits, route and filters agree: take the body, and only now say 100 Continue."""
@@ -374,7 +378,7 @@ class Exchange:
             self.refuse(500, "internal-error")
 
     def _log_failure(self, failure: Failure) -> None:
-        self.connection.terms.log.failure("request {id}: a handler or filter failed", failure, id=self.request_id)
+        self.connection.terms.report.failed(self, failure)
 
 
 def _no_route(exchange: Exchange) -> None:

@@ -39,6 +39,9 @@ log = Logger(namespace="tinfront.listen")
 SWEEP = 1.0
 """Seconds between looks at the deadlines."""
 
+LAST_WORDS = 0.5
+"""Seconds that a client has to take the refusal of a request that was not finished within the grace."""
+
 
 @dataclass(slots=True)
 class Ground:
@@ -83,6 +86,8 @@ class Listener(Service):
         self._doors: list[Door] = []
         self._acceptors: list[Acceptor] = []
         self._endpoint: EndpointDoor | None = None
+        self._heritage: list[tuple[Listener, Door, Door]] = []
+        self._endpoint_of: Listener | None = None
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = ground.reactor
 
@@ -105,11 +110,47 @@ class Listener(Service):
     # --- starting
 
     def inherit(self, predecessor: Listener) -> None:
-        """Take over the open sockets of the listener this one replaces, for addresses that both have.
+        """Share the open sockets of a listener that this one replaces, for addresses that both have.
 
-        Call it before this one starts and before the other stops: no client finds the door closed in between.
+        Call it before this one binds; the predecessor goes on until this one starts, and then leaves them alone: no
+        client finds the door closed in between. If this one never starts, nothing has happened.
+
+        :raises ConfigError: an endpoint of Twisted's cannot begin or cease to speak TLS while it is open.
         """
-        self._doors += [door.successor() for door in predecessor._doors if door.address in self.model.addresses]
+        for door in predecessor._doors:
+            if door.address in self.model.addresses:
+                successor = door.successor()
+                self._doors.append(successor)
+                self._heritage.append((predecessor, door, successor))
+        endpoint = self.model.endpoint
+        if endpoint and endpoint == predecessor.model.endpoint:
+            if self.model.tls != predecessor.model.tls:
+                place = self.model.place
+                where = f"{place.file}:{place.line}: [listen:{self.model.name}] tls"
+                raise ConfigError(f"{where}: cannot be changed for an endpoint by a reload; a restart is needed")
+            self._endpoint_of = predecessor
+
+    def _come_into_heritage(self) -> None:
+        """From now on the inherited sockets are this one's alone."""
+        for predecessor, door, successor in self._heritage:
+            predecessor._leave(door)
+            door.hand_over(successor)
+            if door.address.kind in {"tcp", "unix"} and predecessor.model.backlog != self.model.backlog:
+                successor.socket.listen(self.model.backlog)
+        self._heritage = []
+        predecessor, self._endpoint_of = self._endpoint_of, None  # type: ignore[assignment]
+        if predecessor is not None and predecessor._endpoint is not None:
+            self._endpoint, predecessor._endpoint = predecessor._endpoint, None
+            factory = self._endpoint.factory
+            factory.name, factory.build, factory.roll = self.model.name, self._build, self.roll
+            factory.trust = self._trust
+
+    def _leave(self, door: Door) -> None:
+        for acceptor in self._acceptors:
+            if acceptor.socket is door.socket:
+                acceptor.leave()
+        door.socket.close()
+        self._doors.remove(door)
 
     def privilegedStartService(self) -> None:
         """Bind, and read keys. Nothing is accepted yet, but the kernel queues.
@@ -127,7 +168,7 @@ class Listener(Service):
             for address in self.model.addresses:
                 if address not in present:
                     self._doors += open_doors(address, self.model.backlog, self._ground.keeper)
-            if self.model.endpoint:
+            if self.model.endpoint and self._endpoint_of is None:
                 factory = EndpointFactory(self.model.name, self._build, self.roll, self._ground.reactor, self._trust)
                 self._endpoint = EndpointDoor(self.model, factory, self._certificates())
         except BaseException:
@@ -136,9 +177,10 @@ class Listener(Service):
 
     def startService(self) -> None:
         """Accept. Binds first if that has not been done."""
-        if not self._doors and self._endpoint is None:
+        if not self._doors and self._endpoint is None and self._endpoint_of is None:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
+        self._come_into_heritage()
         ground = self._ground
         entrance = Entrance(
             self.model.name,
@@ -193,13 +235,17 @@ class Listener(Service):
         self._doors = []
 
     def drain(self, grace: float) -> Deferred[None]:
-        """Stop accepting and ask every connection to go. Fires when none is left; after ``grace`` they are cut."""
+        """Stop accepting and ask every connection to go. Fires when none is left.
+
+        After ``grace`` seconds each request that is still due is refused or cut, with a line in the log.
+        """
         self.stop_accepting()
         self.roll.drain()
         gone = self.roll.emptied()
         if not gone.called:
-            cut = self._ground.reactor.callLater(grace, self._cut, grace)
-            gone.addBoth(_cancel, cut)
+            calls = [self._ground.reactor.callLater(grace, self._cut, grace)]
+            calls.append(self._ground.reactor.callLater(grace + LAST_WORDS, self.roll.abort_all))
+            gone.addBoth(_cancel, calls)
         gone.addCallback(self._end)
         return gone
 
@@ -210,7 +256,7 @@ class Listener(Service):
             count=self.roll.current,
             grace=grace,
         )
-        self.roll.abort_all()
+        self.roll.end_all(f"it was not finished within {grace:g} s")
 
     def stopService(self) -> Deferred[None]:
         """Cut what ``drain`` has not waited for. Fires when no connection is left."""
@@ -227,7 +273,8 @@ class Listener(Service):
             self._ground.capacity.rolls.remove(self.roll)
 
 
-def _cancel(result: None, call: Any) -> None:
-    if call.active():
-        call.cancel()
+def _cancel(result: None, calls: list[Any]) -> None:
+    for call in calls:
+        if call.active():
+            call.cancel()
     return result

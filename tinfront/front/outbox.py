@@ -10,24 +10,19 @@ that a body of several forms meets its filters in order.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from tinfront.errors import SpoolFull
 from tinfront.front.answer import bodiless, change
+from tinfront.front.backlog import READ_SIZE, SEND_MAX, Backlog
 from tinfront.front.closing import abort
-from tinfront.front.spool import SpoolFile
 from tinfront.http.message import Body, FileSlice, ResponseHead
 from tinfront.interfaces import IOutbox
 
 if TYPE_CHECKING:
     from tinfront.front.exchange import Exchange
-
-READ_SIZE = 64 * 1024
-"""Bytes read from a file at a time where sendfile cannot be used (TLS, chunked, filters)."""
 
 SHRANK = "the file became shorter while it was sent"
 
@@ -40,16 +35,14 @@ class Outbox:
     """See ``IOutbox``; what is not there is for the exchange and the connection."""
 
     __slots__ = (
+        "_backlog",
         "_complete",
         "_connection",
         "_exchange",
-        "_file",
-        "_held",
         "_left",
         "_paused",
         "_prefix",
         "_producer",
-        "_queue",
         "_rest",
         "_stopped",
         "_transforms",
@@ -60,9 +53,7 @@ class Outbox:
         self._exchange = exchange
         self._connection = exchange.connection
         self._transforms = transforms
-        self._queue: deque[bytes | bytearray | FileSlice] = deque()
-        self._held = 0  # bytes of it that are in memory
-        self._file: SpoolFile | None = None
+        self._backlog = Backlog(self._connection.terms)
         self._producer: Any = None
         self._paused = False
         self._unbuffered = False  # the producer waits as soon as the client does
@@ -98,12 +89,13 @@ class Outbox:
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
             self._complete = True
-            self._queue.extend(_pieces(body))
-            self._held = sum(len(piece) for piece in self._queue if not isinstance(piece, FileSlice))
+            self._backlog.extend(_pieces(body))
             self.drain()
         else:
             self._producer = producer
             self._unbuffered = getattr(producer, "unbuffered", False)
+            if self._unbuffered:
+                self._backlog.memory_max = SEND_MAX  # of one piece; nothing more comes then
             producer.start(self)
             self._flush()
 
@@ -125,8 +117,7 @@ class Outbox:
         """The response ends here, complete or not."""
         self._stopped = True
         self._connection.outboxes.pop(self._exchange.stream_id, None)
-        self._queue.clear()
-        self._file = None
+        self._backlog.close()
         self._rest = b""
         producer, self._producer = self._producer, None
         if producer is not None and not self._complete:
@@ -135,7 +126,21 @@ class Outbox:
     @property
     def waiting(self) -> bool:
         """Whether there is something that only the client keeps from leaving."""
-        return bool(self._queue or self._rest)
+        return bool(self._backlog.queue or self._rest)
+
+    @property
+    def starved(self) -> bool:
+        """Whether the spool has no room for it: a worker waits, or too much of it is in memory."""
+        backlog = self._backlog
+        return backlog.short and (not self._complete or backlog.held > backlog.memory_max + READ_SIZE)
+
+    def feed(self) -> None:
+        """The spool may have room again: try that, for one that is starved."""
+        self._backlog.spill()
+        self._pause_if_full()
+        if self._paused and not self._backlog.full:
+            self._paused = False
+            self._producer.resume()
 
     # --- IOutbox, for the producer
 
@@ -143,15 +148,24 @@ class Outbox:
         """See ``IOutbox``."""
         if self._complete or self._stopped or not data:
             return
-        if self._queue or self._rest or not self._connection.writable:
-            self._hold(data)
-        else:
+        if self._backlog.queue or self._rest or not self._connection.writable:
+            if self._unbuffered:
+                self._backlog.remember(data)
+                self._backlog.settle()
+            else:
+                self._backlog.add(data)
+        elif len(data) <= SEND_MAX:
             self._send(data)
+            return
+        else:
+            self._backlog.extend((data,))
+            self.drain()
+        self._pause_if_full()
 
     def write_file(self, piece: FileSlice) -> None:
         """See ``IOutbox``."""
         if piece.length and not (self._complete or self._stopped):
-            self._queue.append(FileSlice(piece.file, piece.offset, piece.length))
+            self._backlog.extend((FileSlice(piece.file, piece.offset, piece.length),))
             self.drain()
 
     def finish(self) -> None:
@@ -167,53 +181,20 @@ class Outbox:
             self._producer = None  # it knows
             self._exchange.abort(reason, detail)
 
-    # --- what the client does not take yet
-
-    def _hold(self, data: bytes) -> None:
-        """Memory up to ``memory_max``, then a file; at its bounds the producer has to wait.
-
-        One that is unbuffered waits earlier, and nothing of it goes to a file.
-        """
-        terms = self._connection.terms
-        last = self._queue[-1] if self._queue else None
-        if self._unbuffered:
-            self._remember(data, last)
-            full = self._held >= terms.memory_max
-        elif self._held + len(data) <= terms.memory_max and not isinstance(last, FileSlice):
-            self._remember(data, last)
-            return
-        else:
-            try:
-                if self._file is None:
-                    self._file = SpoolFile(terms.budget)
-                piece = self._file.append(data)
-            except SpoolFull:
-                self._remember(data, last)
-                full = True
-            else:
-                end = last.offset + last.length if isinstance(last, FileSlice) and last.file is piece.file else -1
-                if isinstance(last, FileSlice) and end == piece.offset:
-                    last.length += piece.length
-                else:
-                    self._queue.append(piece)
-                full = self._file.size >= terms.file_max
-        if full and not self._paused and self._producer is not None:
+    def _pause_if_full(self) -> None:
+        """At the bounds of its backlog the producer has to wait; one that is unbuffered waits earlier."""
+        backlog = self._backlog
+        full = backlog.held >= self._connection.terms.memory_max if self._unbuffered else backlog.full
+        if full and not (self._paused or self._stopped or self._complete) and self._producer is not None:
             self._paused = True
             self._producer.pause()
-
-    def _remember(self, data: bytes, last: object) -> None:
-        """Keep it in memory; small pieces become one, as each would cost more than it holds."""
-        self._held += len(data)
-        if isinstance(last, bytearray) and len(last) + len(data) <= READ_SIZE:
-            last += data
-        else:
-            self._queue.append(bytearray(data))
 
     # --- out
 
     def drain(self) -> None:
         """Send what the transport and the stream's window take. Called when one of them takes more again."""
-        connection, queue = self._connection, self._queue
+        connection, backlog = self._connection, self._backlog
+        queue = backlog.queue
         turn = TURN_MAX
         while connection.writable and not self._stopped:
             if self._rest:
@@ -231,11 +212,12 @@ class Outbox:
                     return
                 turn -= taken
             else:
-                queue.popleft()
-                self._held -= len(piece)
-                turn -= len(piece)
-                self._send(bytes(piece))
-        if not self.waiting:
+                data = backlog.pop()
+                turn -= len(data)
+                self._send(data)
+        if self.waiting:
+            backlog.settle()
+        else:
             self._emptied()
 
     def _emptied(self) -> None:
@@ -249,8 +231,7 @@ class Outbox:
             if not (self._stopped or self._rest):
                 self._end()
             return
-        if self._file is not None:
-            self._file.empty()
+        self._backlog.emptied()
         if self._paused:
             self._paused = False
             self._producer.resume()
@@ -329,7 +310,7 @@ class Outbox:
             self._exchange.sent += taken
             if self._left is not None:
                 self._left -= taken
-            self._advance(piece, taken)
+            self._backlog.advance(piece, taken)
         return taken or -1
 
     def _read_file(self, piece: FileSlice) -> int:
@@ -345,15 +326,9 @@ class Outbox:
         if not taken:
             self._exchange.abort("file-shrank", SHRANK)
             return -1
-        self._advance(piece, taken)
+        self._backlog.advance(piece, taken)
         self._send(data)
         return taken
-
-    def _advance(self, piece: FileSlice, count: int) -> None:
-        piece.offset += count
-        piece.length -= count
-        if not piece.length:
-            self._queue.popleft()
 
     def _change(self, data: bytes, last: bool) -> bytes:
         try:

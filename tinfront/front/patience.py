@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 WATCHED = 0.0
 """A deadline that every sweep finds passed."""
 
-_SENDING = 3  # a state of an exchange, as exchange.py numbers them
+STARVED_MAX = 5.0
+"""Seconds for which an answer may hold its worker while the spool has no room for it."""
+
+_HEAD, _SENDING = 0, 3  # states of an exchange, as exchange.py numbers them
 
 
 class Patience:
@@ -108,10 +111,27 @@ def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
             exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
         elif (age := now - exchange.received) > limits.body_rate_grace and length < age * limits.body_rate:
             exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
-    elif exchange.state == _SENDING and _stuck(connection):
+    elif exchange.state == _HEAD:
+        if now - exchange.started >= limits.filter_timeout:
+            exchange.refuse(504, "filter-timeout", f"a filter has kept it waiting for {limits.filter_timeout:g} s")
+    elif exchange.state == _SENDING and not _starved(connection, exchange, now) and _stuck(connection):
         mark = (exchange.sent, connection.transport.get_write_buffer_size())
         if patience.idle_for(exchange.number, mark, now) >= limits.send_timeout:
             exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+
+
+def _starved(connection: Connection, exchange: Exchange, now: float) -> bool:
+    """Whether the answer was cut, as for too long neither the spool nor the client has taken what its worker has."""
+    outbox, budget = connection.outboxes.get(exchange.stream_id), connection.terms.budget
+    if outbox is None or not outbox.starved:
+        return False
+    if connection.patience.idle_for(-exchange.number, None, now) >= STARVED_MAX:
+        budget.cut += 1
+        exchange.abort("spool-full", f"the spool has had no room for {STARVED_MAX:g} s, and the client is slow")
+        return True
+    if budget.used < budget.limit:
+        outbox.feed()
+    return False
 
 
 def _stuck(connection: Connection) -> bool:

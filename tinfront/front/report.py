@@ -6,9 +6,12 @@ lines: of each reason only so many are written a second, and the rest are counte
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tinfront.front.accesslog import escaped
 
@@ -17,6 +20,26 @@ LINES_MAX = 10
 
 REASONS_MAX = 200
 """Reason codes that are told apart; more than there are, unless a plugin makes them up."""
+
+
+class Pace:
+    """Lets so many lines pass in a second, where nobody ticks."""
+
+    __slots__ = ("_clock", "_count", "_since")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._count = 0
+
+    def lets(self) -> bool:
+        """Whether one more line may be written now."""
+        now = self._clock()
+        if now - self._since >= 1.0:
+            self._since = now
+            self._count = 0
+        self._count += 1
+        return self._count <= LINES_MAX
 
 
 class Report:
@@ -48,6 +71,11 @@ class Report:
         """The same for a connection that was given up as a whole."""
         if self._may_say(reason):
             self._log.info("{peer} {reason}: {detail}", peer=peer or "unix:", reason=reason, detail=detail)
+
+    def failed(self, exchange: Any, failure: Failure) -> None:
+        """The traceback of a handler or filter that failed; its line of the refusal is another."""
+        if self._may_say("traceback"):
+            self._log.failure("request {id}: a handler or filter failed", failure, id=exchange.request_id)
 
     def _may_say(self, reason: str) -> bool:
         counts = self._counts

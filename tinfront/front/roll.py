@@ -36,10 +36,11 @@ class Arrival:
     :ivar peer: (address, port); ``("", 0)`` for unix sockets.
     :ivar local: (host, port) of the listening side; for unix sockets (path, 0).
     :ivar secure: TLS is spoken, be it ours or that of a Twisted endpoint.
+    :ivar https: the client speaks it, be it to us or to a proxy that has said so.
     :ivar trusted: it is a proxy whose word on its clients is taken.
     """
 
-    __slots__ = ("listener", "local", "peer", "secure", "trusted")
+    __slots__ = ("https", "listener", "local", "peer", "secure", "trusted")
 
     def __init__(
         self, listener: str, peer: tuple[str, int], local: tuple[str, int], secure: bool, trusted: bool = False
@@ -47,7 +48,7 @@ class Arrival:
         self.listener = listener
         self.peer = peer
         self.local = local
-        self.secure = secure
+        self.secure = self.https = secure
         self.trusted = trusted
 
 
@@ -82,9 +83,6 @@ class Capacity:
     __slots__ = ("_idlest", "_spares", "_waiting", "_warned", "limit", "pauses", "rolls", "used")
 
     def __init__(self, connections_max: int = 0) -> None:
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
-        self.limit = min(connections_max or bound, bound)
         self.used = self.pauses = 0
         self.rolls: list[Roll] = []
         self._waiting: dict[Callable[[], None], None] = {}
@@ -92,6 +90,13 @@ class Capacity:
         self._warned = -_WARN_EVERY
         self._spares: list[Any] = []
         self.keep_spares()
+        self.bound(connections_max)
+
+    def bound(self, connections_max: int) -> None:
+        """Set the limit; 0: as many as descriptors allow. Who is connected stays."""
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        bound = max(soft - soft // 4, 1) if soft > 0 else 1024**2
+        self.limit = min(connections_max or bound, bound)
         if connections_max > bound:
             log.warn(
                 "connections_max = {asked} is more than {soft} file descriptors allow; it is {limit}",
@@ -295,6 +300,11 @@ class Roll:
         for socket in tuple(self.pending):
             if getattr(socket, "silent", False):
                 socket.abort()
+
+    def end_all(self, detail: str) -> None:
+        """The grace is over: give all that is due a clear end."""
+        for connection in tuple(self.connections):
+            self._guard(connection, connection.end, detail)
 
     def abort_all(self) -> None:
         """Close all sockets now."""

@@ -60,10 +60,14 @@ class Door:
         return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
     def successor(self) -> Door:
-        """A second door on the same socket, for the listener of a new configuration; it will remove the unix path."""
+        """A second door on the same socket, for the listener of a new configuration. The path stays this one's."""
         door = Door(self.address, self.socket.dup())
-        self._identity = None
+        door._identity = None
         return door
+
+    def hand_over(self, successor: Door) -> None:
+        """Before closing this one: the path is the successor's to remove."""
+        successor._identity, self._identity = self._identity, None
 
     def remove_path(self) -> None:
         """Remove a unix socket's path, unless somebody else has put another there."""

@@ -1,7 +1,7 @@
 """Where bodies wait: request bodies until they are complete, responses until the client has read them.
 
-Memory first, then an unlinked temporary file, so that a crash leaves nothing behind. One ``Budget`` bounds the disk
-space of all of them together.
+Memory first, then an unlinked temporary file, so that a crash leaves nothing behind. One ``Budget`` bounds the memory
+and the disk space of all of them together: when the memory is used up they go to disk at once.
 """
 
 from __future__ import annotations
@@ -20,15 +20,31 @@ from tinfront.interfaces import IBody
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
+MEMORY = 256 * 1024 * 1024
+"""Bytes for all bodies in memory together, unless something else is said."""
+
+
 class Budget:
-    """Bytes of disk that all spooled bodies may take together."""
+    """What all spooled bodies may take together: ``memory`` bytes in memory, ``limit`` bytes on disk.
 
-    __slots__ = ("directory", "limit", "used")
+    :ivar held: bytes in memory now; whoever holds them counts them, as a call for each would cost more than it tells.
+    :ivar used: bytes on disk now.
+    :ivar spilled: bodies that went to disk only because the memory was used up.
+    :ivar full: how often there was no room on disk, either.
+    :ivar cut: answers that were given up for that.
+    """
 
-    def __init__(self, limit: int, directory: str | None = None) -> None:
+    __slots__ = ("cut", "directory", "full", "held", "limit", "memory", "spilled", "used")
+
+    def __init__(self, limit: int, directory: str | None = None, memory: int = MEMORY) -> None:
+        self.used = self.held = self.spilled = self.full = self.cut = 0
+        self.bound(limit, directory, memory)
+
+    def bound(self, limit: int, directory: str | None, memory: int) -> None:
+        """How much from now on, and where."""
         self.limit = limit
+        self.memory = memory
         self.directory = directory or tempfile.gettempdir()
-        self.used = 0
 
     def take(self, count: int) -> bool:
         """Whether ``count`` bytes more may be used; if so they are."""
@@ -52,16 +68,18 @@ class SpoolFile:
         try:
             self._file = OpenFile(_open_unlinked(budget.directory))
         except OSError as error:
+            budget.full += 1
             raise SpoolFull(f"no temporary file in {budget.directory}: {error.strerror}") from error
         self._budget = budget
         self.size = 0
 
-    def append(self, data: bytes | bytearray) -> FileSlice:
+    def append(self, data: bytes | bytearray | memoryview) -> FileSlice:
         """Write at the end; returns where the data lies.
 
         :raises SpoolFull: over the budget, or the disk is full. Nothing was written then.
         """
         if not self._budget.take(len(data)):
+            self._budget.full += 1
             raise SpoolFull(f"spool_max ({self._budget.limit} bytes) is used up")
         view = memoryview(data)
         offset = self.size
@@ -72,6 +90,7 @@ class SpoolFile:
                 view = view[written:]
         except OSError as error:
             self._budget.give(len(data))
+            self._budget.full += 1
             self.size = offset
             raise SpoolFull(f"cannot write to the spool: {error.strerror}") from error
         return FileSlice(self._file, offset, len(data))
@@ -118,18 +137,23 @@ class Spool:
         length = self.length + len(data)
         if length > self._limit:
             raise BodyTooLarge(self._limit)
+        budget = self._budget
         if isinstance(self._file, SpoolFile):
             self._file.append(data)
-        elif length > self._memory_max:
-            self._file = SpoolFile(self._budget)
-            self._file.append(self._memory + data)
-            self._memory = b""
-        elif not self._memory:
-            self._memory = data
-        else:  # one buffer, as many small pieces would each cost more than they hold
-            if isinstance(self._memory, bytes):
-                self._memory = bytearray(self._memory)
-            self._memory += data
+        elif length > self._memory_max or budget.held + len(data) > budget.memory:
+            budget.spilled += length <= self._memory_max
+            file = SpoolFile(budget)
+            file.append(self._memory + data)
+            self._file = file
+            self._forget()
+        else:
+            budget.held += len(data)
+            if not self._memory:
+                self._memory = data
+            else:  # one buffer, as many small pieces would each cost more than they hold
+                if isinstance(self._memory, bytes):
+                    self._memory = bytearray(self._memory)
+                self._memory += data
         self.length = length
 
     def data(self) -> bytes | None:
@@ -153,8 +177,12 @@ class Spool:
 
     def close(self) -> None:
         """See ``IBody``."""
-        self._memory = b""
+        self._forget()
         self._file = None
+
+    def _forget(self) -> None:
+        self._budget.held -= len(self._memory)
+        self._memory = b""
 
 
 def _open_unlinked(directory: str) -> int:

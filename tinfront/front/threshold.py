@@ -118,6 +118,7 @@ class FirstLine(Threshold):
             arrival.trusted = said.source[0] != "" and said.source[0] in self._acceptor.entrance.trust
         if said.destination is not None:
             arrival.local = said.destination
+        arrival.https = arrival.secure or said.secure
         self._acceptor.admit(self._socket, arrival)
 
     def abort(self) -> None:
@@ -207,6 +208,10 @@ class PlainText:
 
     def drain(self, farewell: float = 0.0) -> None:
         """See ``IConnection``. It is on its way out anyway."""
+
+    def end(self, detail: str) -> None:
+        """See ``IConnection``."""
+        self._transport.abort()
 
     def idle_since(self) -> float:
         """See ``IConnection``."""

@@ -38,6 +38,25 @@ FOREIGN = _Foreign()
 """The certificate of a TLS that is not ours (``endpoint = ssl:…``), so not ours to judge: it equals any site's."""
 
 
+class Renewed(tuple[CertificateKey, ...]):
+    """The certificates that a site has had, equal to each: connections made under an older one are its own, too."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other in tuple(self)
+
+    def __ne__(self, other: object) -> bool:
+        return other not in tuple(self)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+FORMER_MAX = 8
+"""Certificates of one site that are remembered; only a path that changes makes another."""
+
+
 class Context(ssl.SSLContext):
     """A context that knows its certificate. ``ssl_object.context`` is the one that SNI has chosen."""
 
@@ -83,13 +102,18 @@ class Selection:
     :ivar sites: site names to keys.
     :ivar pems: each key's private key and chain.
     :ivar default: the key shown to clients that name no site of ours.
+    :ivar context: for the loops.
+    :ivar of: the sites it was made of.
     """
 
-    __slots__ = ("default", "names", "pems", "sites")
+    __slots__ = ("context", "default", "names", "of", "pems", "sites")
+
+    context: Context
 
     def __init__(
-        self, sites: Iterable[Site], keys: dict[str, CertificateKey], pems: dict[CertificateKey, bytes]
+        self, sites: tuple[Site, ...], keys: dict[str, CertificateKey], pems: dict[CertificateKey, bytes]
     ) -> None:
+        self.of = sites
         self.pems = pems
         self.default = next(
             (keys[site.name] for site in sites if site.default and site.name in keys), next(iter(keys.values()))
@@ -122,6 +146,7 @@ class Certificates:
         self._keeper = keeper
         self._directory = directory
         self._loaded = False
+        self._had: dict[str, tuple[CertificateKey, ...]] = {}
 
     def load(self) -> None:
         """Read all files, unless that was done before. Call it while there are the privileges to read keys.
@@ -136,7 +161,14 @@ class Certificates:
 
         :raises ConfigError: with every finding; then nothing has changed.
         """
-        wanted = self._sites if sites is None else tuple(sites)
+        self.use(self.read(self._sites if sites is None else sites))
+
+    def read(self, sites: Iterable[Site]) -> Selection:
+        """Read all files of these sites, for ``use``.
+
+        :raises ConfigError: with every finding.
+        """
+        wanted = tuple(sites)
         findings = Findings()
         reader = Reader(self._keeper, self._directory, findings)
         keys = {site.name: key for site in wanted if site.certificate and (key := reader.read(site))}
@@ -150,11 +182,19 @@ class Certificates:
         def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             connection.context = contexts[names.find(name)]
 
-        default = contexts[selection.default]
-        default.sni_callback = choose
-        self._sites = wanted
+        selection.context = contexts[selection.default]
+        selection.context.sni_callback = choose
+        return selection
+
+    def use(self, selection: Selection) -> None:
+        """For handshakes that begin from now on."""
+        for name, key in self.selection.sites.items() if self._loaded else ():
+            had = self._had.get(name, ())
+            self._had[name] = (key, *(former for former in had if former != key))[:FORMER_MAX]
+        self._had = {name: had for name, had in self._had.items() if name in selection.sites}
+        self._sites = selection.of
         self.selection = selection
-        self.context = default
+        self.context = selection.context
         self._loaded = True
 
     def _context(self, key: CertificateKey, pem: bytes, reader: Reader) -> Context:
@@ -171,13 +211,15 @@ class Certificates:
             reader.refuse(key, str(error))
         return context
 
-    def key_for(self, site: str) -> CertificateKey | None:
+    def key_for(self, site: str) -> CertificateKey | Renewed | None:
         """The certificate shown for the hosts of a site: its own, or the default one if it has none.
 
         None: there is no such site.
         Compare it with ``of(transport)``; unequal: 421.
         """
-        return self.selection.sites.get(site)
+        key = self.selection.sites.get(site)
+        former = [had for had in self._had.get(site, ()) if had != key]
+        return Renewed((key, *former)) if key is not None and former else key
 
     @staticmethod
     def of(transport: Any) -> object:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tinfront.config.model import Limits
+from tinfront.front.report import Pace
 from tinfront.front.roll import Roll
 from tinfront.front.tls import Certificates
 from tinfront.interfaces import IConnection, ITransport
@@ -181,8 +182,13 @@ class TlsTransport:
         return default if name == "socket" else self._tls.get_extra_info(name, default)
 
 
+_pace = Pace()
+
+
 def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception handler for the loop: what a connection did not catch goes to the log like everything else."""
+    """An exception handler for the loop: what a connection did not catch goes to the log, but no flood of it."""
+    if not _pace.lets():
+        return
     error = context.get("exception")
     if error is None:
         log.error("{message}", message=context.get("message", "the loop has trouble"))

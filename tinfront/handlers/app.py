@@ -6,7 +6,6 @@ Its body is sealed by then, so that no slow client holds a worker; but for ``req
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from zope.interface import implementer
@@ -38,6 +37,13 @@ OPTIONS = (
         "leaves at once and a slow client makes the application wait; as for one response with "
         "X-Accel-Buffering: no or Content-Type: text/event-stream.",
     ),
+    Option(
+        "retry",
+        boolean,
+        True,
+        "Whether a GET, HEAD, OPTIONS, TRACE, PUT or DELETE whose worker died before it answered is given to another "
+        "worker, once. Off for what must not run twice although its method says it may.",
+    ),
 )
 
 
@@ -51,16 +57,19 @@ class AppHandler:
     def __init__(self, pool: Any, mount: str, streams: bool = False, unbuffered: bool = False) -> None:
         """:param pool: an ``IWorkerPool``; :param mount: becomes ``SCRIPT_NAME``."""
         self.streams = streams
-        self._submit = partial(pool.submit, unbuffered=True) if unbuffered else pool.submit
-        self._cancel = pool.cancel
-        self._shut = pool.shut
+        self._pool = pool
         self._mount = mount
+        self._unbuffered = unbuffered
 
     def handle(self, exchange: Any) -> None:
-        """See ``IHandler``. If the client leaves, the pool hears of it."""
-        exchange.when_gone = self._cancel
-        exchange.when_shut = self._shut
-        self._submit(exchange, self._mount)
+        """See ``IHandler``. If the client leaves, the pool hears of it.
+
+        All is asked of the pool anew: a reload may have changed what they are.
+        """
+        pool = self._pool
+        exchange.when_gone = pool.cancel
+        exchange.when_shut = pool.shut
+        pool.submit(exchange, self._mount, self._unbuffered)
 
 
 def make(settings: Mapping[str, Any], parts: Parts) -> AppHandler:

@@ -1,11 +1,11 @@
 """The ready handler: ``ready = yes`` answers 200 when every app has a worker that can answer, else 503.
 
-For the readiness probe of an orchestrator or load balancer.
+For the readiness probe of an orchestrator or load balancer; it turns 503 as soon as the server is told to stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from zope.interface import implementer
@@ -30,7 +30,7 @@ _ALLOW = (("Allow", "GET, HEAD"),)
 
 def make(settings: Mapping[str, Any], parts: Any) -> ReadyHandler:  # noqa: ARG001
     """A handler for one route."""
-    return ReadyHandler(parts.pools)
+    return ReadyHandler(parts.pools, parts.stopping)
 
 
 @implementer(IHandler)
@@ -39,9 +39,10 @@ class ReadyHandler:
 
     streams = False
 
-    def __init__(self, pools: Mapping[str, Any]) -> None:
-        """:param pools: ``IWorkerPool`` providers by name; looked at for each request."""
+    def __init__(self, pools: Mapping[str, Any], stopping: Callable[[], bool]) -> None:
+        """:param pools: ``IWorkerPool`` providers by name; looked at, as ``stopping`` is asked, for each request."""
         self._pools = pools
+        self._stopping = stopping
 
     def handle(self, exchange: Any) -> None:
         """See ``IHandler``."""
@@ -51,5 +52,7 @@ class ReadyHandler:
             return
         waiting = sorted(name for name, pool in self._pools.items() if not pool.ready)
         text = f"not ready: {', '.join(waiting)}\n" if waiting else "ready\n"
+        if self._stopping():
+            text = "stopping\n"
         body = text.encode()
-        exchange.respond(ResponseHead(503 if waiting else 200, [*_FIELDS], len(body)), body)
+        exchange.respond(ResponseHead(200 if text == "ready\n" else 503, [*_FIELDS], len(body)), body)

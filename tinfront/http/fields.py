@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # noqa: S105 - the grammar's word
-VALUE = r"[^\x00-\x08\x0a-\x1f\x7f]"
+VALUE = r"[ -~\t\x80-\U0010ffff]"
 
 is_token = re.compile(rf"{TOKEN}++").fullmatch
 is_value = re.compile(rf"{VALUE}*+").fullmatch

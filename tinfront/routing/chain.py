@@ -6,7 +6,7 @@ one named stands next to the handler.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,13 @@ class Parts:
     """What a handler is made of, beside its own settings.
 
     :ivar pools: ``IWorkerPool`` providers by the name of their app.
+    :ivar stopping: whether the server has been told to stop.
     """
 
     route: Route
     server: Server
     pools: Mapping[str, Any]
+    stopping: Callable[[], bool] = bool
 
 
 def bind(route: Route, handler: Any, filters: Iterable[Any], observers: Iterable[Any] = ()) -> BoundRoute:

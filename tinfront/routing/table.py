@@ -125,6 +125,13 @@ class Table:
             self._default = site
         self.by_authority.clear()
 
+    def close(self) -> None:
+        """Another table is asked from now on: let go of the sites, as what runs holds its own and a circle is here."""
+        self._exact.clear()
+        self._wild.clear()
+        self._default = None
+        self.by_authority.clear()
+
     def _search(self, authority: str) -> SiteTable | None:
         if not authority:
             return self._default

@@ -42,8 +42,13 @@ class Preamble(dict[int, bytes]):
 
     def __init__(self, server: str | None, date: str = "") -> None:
         super().__init__()
-        self._server = f"Server: {server}\r\n" if server else ""
         self.date = date
+        self.name(server)
+
+    def name(self, server: str | None) -> None:
+        """Who answers from now on; None: Server is not sent."""
+        self._server = f"Server: {server}\r\n" if server else ""
+        self.clear()
 
     def tick(self, date: str) -> None:
         """A new second, as an IMF-fixdate (RFC 9110 section 5.6.7)."""

@@ -1,9 +1,9 @@
 """The head of an HTTP/1.x request: request line and field lines to a ``RequestHead`` (RFC 9112 sections 2 to 6).
 
-Strict: what two servers could read differently is refused. Fast by two memos: most field lines of a visitor are the
-same as last time, and what was once validated need not be validated again. One memo knows lines, the other all the
-field lines of a head at once, without the two that change with every page. Only harmless names are remembered, never
-a cookie or anything that frames, routes or authorises.
+Strict: what two servers could read differently is refused. Fast by memos, as what was once validated need not be
+validated again: one knows request lines, one field lines, and one all the field lines of a head at once, without the
+two that change with every page. Only harmless names are remembered, never a cookie or anything that frames, routes or
+authorises.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ _BLOCK_MAX = 2048
 _BLOCK_ENTRIES = 1024
 
 
+RequestLine = tuple[str, str, str, str | None, str]
+"""Method, target, version, path (None: the target needs a closer look), query."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
     """Bytes of the request line (414), of one field line and of the whole head, and the number of fields (431)."""
@@ -74,13 +78,14 @@ class HeadLimits:
 class HeadParser:
     """Turns the bytes of a head into a ``RequestHead``. One serves all connections of a listener."""
 
-    __slots__ = ("_blocks", "_limits", "_lookup", "_memo", "_smallest")
+    __slots__ = ("_blocks", "_limits", "_lines", "_lookup", "_memo", "_smallest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._memo: dict[str, tuple[str, str]] = {}
         self._lookup = self._memo.get
         self._blocks: dict[str, dict[str, str]] = {}
+        self._lines: dict[str, RequestLine] = {}
         self._smallest = min(limits.line, limits.field)
 
     def parse(self, data: bytes | bytearray) -> RequestHead:
@@ -101,10 +106,8 @@ class HeadParser:
             referer, crlf, after = after.partition("\r\n")
             block = before + crlf + after
         known = self._blocks.get(block)
-        match = _request_line(text, 0, end)
         if (
             known is None
-            or match is None
             or len(text) > self._smallest
             or (cookie is not None and not is_value(cookie))
             or (referer is not None and not is_value(referer))
@@ -115,20 +118,34 @@ class HeadParser:
             fields["cookie"] = cookie.strip(" \t")
         if referer is not None:
             fields["referer"] = referer.strip(" \t")
-        method, target, version = match.groups()
-        path, _, query = target.partition("?")
-        if path[:1] != "/" or needs_care(path):
+        line = text[:end]
+        method, target, version, path, query = self._lines.get(line) or self._request_line(line)
+        if path is None:
             return _route(RequestHead(method, target, version, fields, "", "", ""))
         return RequestHead(method, target, version, fields, fields["host"], path, query)
+
+    def _request_line(self, line: str) -> RequestLine:
+        """One request line, strictly; remembered if it is short and says nothing of its own behind the path."""
+        match = _request_line(line)
+        if match is None:
+            _refuse_line(line)
+        method, target, version = match.groups()
+        path, mark, query = target.partition("?")
+        if path[:1] != "/" or needs_care(path):
+            return method, target, version, None, query
+        parts = method, target, version, path, query
+        if not mark and len(line) <= _MEMO_LINE_MAX:
+            if len(self._lines) >= _MEMO_ENTRIES:
+                self._lines.clear()
+            self._lines[line] = parts
+        return parts
 
     def _parse_lines(self, text: str, block: str, apart: int) -> RequestHead:
         """The same for what the memo of blocks does not know: ``block``, from which ``apart`` lines were left out."""
         line, *lines = text.split("\r\n")
         if len(text) > self._smallest or len(lines) > self._limits.fields:
             self._check_limits(line, lines)
-        match = _request_line(line)
-        if match is None:
-            _refuse_line(line)
+        method, target, version, _, _ = self._request_line(line)
         lookup = self._lookup
         fields: dict[str, str] = {}
         new = 0
@@ -142,7 +159,6 @@ class HeadParser:
             fields = _combine([self._field(line) for line in lines])
         elif new == apart:
             self._remember(block)
-        method, target, version = match.groups()
         head = _route(RequestHead(method, target, version, fields, "", "", ""))
         if "content-length" in fields or "transfer-encoding" in fields:
             _frame(head)

@@ -1,7 +1,8 @@
 """The PROXY protocol, versions 1 and 2: what a proxy says of its client before the client's first byte.
 
 The specification is haproxy's ``proxy-protocol.txt``. ``front/threshold`` reads it from a socket, before any TLS.
-Strict: what is not exactly such a header is none, and a type-length-value is skipped unread.
+Strict: what is not exactly such a header is none. Of the type-length-values behind the addresses only the one that says
+whether the client came by TLS is understood; the others are skipped, but all of them must be whole.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ _FAMILIES: Final = {0x11: (socket.AF_INET, 4), 0x21: (socket.AF_INET6, 16), 0x31
 
 _UNSPECIFIED: Final = 0x00
 
+_TYPE_SSL: Final = 0x20
+_CLIENT_SSL: Final = 0x01
+_SSL_HEAD: Final = 5
+"""Bytes of what the client did, and of whether its certificate was good; values of their own kind follow."""
+
 
 class NotAnnounced(ValueError):
     """What came is no header of the PROXY protocol; the text says why."""
@@ -42,11 +48,13 @@ class Announcement(NamedTuple):
     :ivar source: (address, port) of the client; ``("", 0)`` if it came over a unix socket; None: not said (``LOCAL``,
         ``UNKNOWN``), the addresses of the connection itself hold.
     :ivar destination: what the client had connected to, likewise.
+    :ivar secure: the proxy has ended the client's TLS. False: the client came without, or nobody says.
     """
 
     size: int
     source: tuple[str, int] | None = None
     destination: tuple[str, int] | None = None
+    secure: bool = False
 
 
 def read(data: bytes) -> Announcement | None:
@@ -106,12 +114,39 @@ def _read_v2(data: bytes) -> Announcement | None:
         return None
     if not width:
         return Announcement(size)
-    if family == socket.AF_UNIX:
-        return Announcement(size, ("", 0), (_path(data[_V2_HEAD + width : _V2_HEAD + 2 * width]), 0))
     source, destination = data[_V2_HEAD : _V2_HEAD + width], data[_V2_HEAD + width : _V2_HEAD + 2 * width]
     at = _V2_HEAD + 2 * width
+    if family == socket.AF_UNIX:
+        return Announcement(size, ("", 0), (_path(destination), 0), _is_secure(data[at:size]))
     ports = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
-    return Announcement(size, (_text(family, source), ports[0]), (_text(family, destination), ports[1]))
+    secure = _is_secure(data[at + 4 : size])
+    return Announcement(size, (_text(family, source), ports[0]), (_text(family, destination), ports[1]), secure)
+
+
+def _is_secure(block: bytes) -> bool:
+    """What the proxy says of the client's TLS."""
+    found = [value for kind, value in _values(block) if kind == _TYPE_SSL]
+    if len(found) > 1:
+        raise NotAnnounced("it speaks twice of the client's TLS")
+    if not found:
+        return False
+    if len(found[0]) < _SSL_HEAD:
+        raise NotAnnounced("what it says of the client's TLS is too short")
+    _values(found[0][_SSL_HEAD:])
+    return bool(found[0][0] & _CLIENT_SSL)
+
+
+def _values(block: bytes) -> list[tuple[int, bytes]]:
+    """Types and values."""
+    values = []
+    at = 0
+    while at < len(block):
+        end = at + 3 + int.from_bytes(block[at + 1 : at + 3], "big")
+        if end > len(block) or at + 3 > len(block):
+            raise NotAnnounced("one of its values is cut short")
+        values.append((block[at], block[at + 3 : end]))
+        at = end
+    return values
 
 
 def _text(family: int, address: bytes) -> str:

@@ -7,6 +7,7 @@ hands it to the slot's thread. The claim is written after ``recv`` and before th
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -30,7 +31,16 @@ STOP = signal.SIGRTMIN + 1
 comes to a worker that is stopping already, it raises SystemExit in the app."""
 
 DUMP = signal.SIGRTMIN + 2
-"""Write the stacks of all threads to descriptor 2."""
+"""Write the stacks of all threads at once, whoever holds the interpreter's lock. For those that do not follow TELL, as
+stacks that are read while threads run may be nonsense."""
+
+TELL = signal.SIGRTMIN + 3
+"""Write the stacks of all threads as soon as the main thread gets the interpreter's lock, then ``TOLD``."""
+
+TOLD = b"\x04\n"
+"""Behind what TELL has written: the interpreter is alive, and the stacks are whole."""
+
+SIGNALS = (STOP, TELL)
 
 _FD = socket.CMSG_SPACE(4)
 _CUT = socket.MSG_TRUNC | socket.MSG_CTRUNC
@@ -46,6 +56,7 @@ class Outfit(NamedTuple):
     :ivar jobs: the receiving end of the queue.
     :ivar files: socket on which descriptors go to the front.
     :ivar streams: one reply stream per thread.
+    :ivar stacks: descriptor on which stacks go to the front, or -1.
     """
 
     seat: int
@@ -55,6 +66,22 @@ class Outfit(NamedTuple):
     streams: list[socket.socket]
     version: str
     multiprocess: bool
+    stacks: int = -1
+
+
+def answer_questions(fd: int) -> None:
+    """Write stacks into the pipe ``fd`` when asked to, from now on."""
+
+    def tell(*_: object) -> None:
+        # Here the interpreter's lock is held, so that no stack changes while it is read.
+        try:
+            faulthandler.dump_traceback(fd, all_threads=True)
+            os.write(fd, TOLD)
+        except OSError:
+            pass  # the front is gone
+
+    signal.signal(TELL, tell)
+    faulthandler.register(DUMP, file=fd)
 
 
 class Stopped(BaseException):
@@ -282,14 +309,15 @@ class Worker:
         signal.signal(signal.SIGTERM, self.on_signal)
         slots = self._slots
         idle: SimpleQueue[Slot] | None = None
-        threads = []
+        threads: list[threading.Thread] = []
         if len(slots) > 1:
             idle = SimpleQueue()
             for number, slot in enumerate(slots):
                 idle.put(slot)
                 threads.append(threading.Thread(target=slot.live, args=(idle,), name=f"worker-{number}", daemon=True))
                 threads[-1].start()
-        slots[0].reply.put(frames.READY, None, b"", b"")
+        idents = [(thread.native_id or 0, thread.ident or 0) for thread in threads or [threading.current_thread()]]
+        slots[0].reply.put(frames.READY, None, b"", frames.encode_threads(idents))
         try:
             self._receive(slots[0], idle)
             self._receiving = False  # a second STOP has nothing to interrupt any more

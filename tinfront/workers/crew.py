@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter, deque
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tinfront.workers import frames
-from tinfront.workers.board import Board
 from tinfront.workers.nurse import Nurse
 from tinfront.workers.nursery import adopt_orphans
+from tinfront.workers.turnover import SURPLUS, Turnover
 from tinfront.workers.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -28,14 +29,29 @@ STEADY = 1.0
 """Seconds a worker must live, if it answers nothing, for its end not to be a failed start."""
 
 
+ROOM = 16
+"""More workers than configured that an operator may add at run time; or as many as configured, if that is more."""
+
+RECENT = 10
+"""Ends of workers that are remembered for the status."""
+
+
+def ceiling(app: App) -> int:
+    """How many workers an app may have, whoever asks for them."""
+    return app.workers_max or app.workers + max(ROOM, app.workers)
+
+
 class Seats:
     """The workers of one app by seat.
 
-    :ivar seats: twice as many as there are workers, so that a new one can come while an old one finishes.
+    :ivar seats: twice as many as there may be workers, so that a new one can come while an old one finishes.
+    :ivar ends: how often workers have ended, by the kind of reason; ``recent``: time, pid and reason of the last ones.
     """
 
     def __init__(self, workers: int) -> None:
         self.seats: list[WorkerProcess | None] = [None] * (2 * workers)
+        self.ends: Counter[str] = Counter()
+        self.recent: deque[tuple[float, int, str]] = deque(maxlen=RECENT)
 
     def __iter__(self) -> Iterator[WorkerProcess]:
         return iter([worker for worker in self.seats if worker is not None])
@@ -48,16 +64,29 @@ class Seats:
     @property
     def staying(self) -> int:
         """How many workers are there, or are about to be, and will be for some time."""
-        return sum(1 for worker in self if not worker.leaving and not worker.orphan)
+        return sum(1 for worker in self if worker.stays)
+
+    def note_end(self, kind: str, pid: int, reason: str) -> None:
+        """Remember why a worker has ended."""
+        self.ends[kind] += 1
+        self.recent.append((time(), pid, reason))
 
 
 class Crew(Seats):
-    """Starts and replaces the workers of one app."""
+    """Starts and replaces the workers of one app.
+
+    :ivar target: how many workers there should be.
+    :ivar queue: of their jobs.
+    """
+
+    queue: JobQueue
 
     def __init__(self, app: App, watcher: Any, log: Logger, nurse: Nurse, pool: Any) -> None:
         """``pool`` is told ``on_ready()``, ``on_trouble(why)`` and ``on_gone(worker, reason, retry)``."""
-        super().__init__(app.workers)
+        super().__init__(ceiling(app))
+        self.target = app.workers
         self.nurse = nurse
+        self._turnover = Turnover(app, self)
         self._app = app
         self._watcher = watcher
         self._log = log
@@ -72,7 +101,7 @@ class Crew(Seats):
 
     def start(self, queue: JobQueue) -> None:
         """Start the nursery; the workers follow when it has imported the app."""
-        self._queue = queue
+        self.queue = queue
         self._stopping = False
         adopt_orphans()
         self.nurse.begin(queue, self)
@@ -82,14 +111,20 @@ class Crew(Seats):
         for worker in self:
             if worker.deadline and now >= worker.deadline:
                 worker.kill("it was not ready in time" if not worker.ready else "it did not end in time")
-            elif worker.leaving and worker.ready and not worker.why and self._is_idle(worker):
+            elif worker.leaving and worker.ready and not worker.why and self._turnover.is_idle(worker):
                 worker.stop()  # again: the first may have come just before it minded signals, or fell asleep
+            if worker.stacks is not None:
+                worker.stacks.tick(now)
         self.nurse.tick(now)
+        if not self._stopping:
+            self._turnover.tick(now)
         self.fill()
 
-    def _is_idle(self, worker: WorkerProcess) -> bool:
-        threads, ids = self._app.threads, self._queue.board.ids
-        return not any(ids[slot * Board.STEP] for slot in range(worker.seat * threads, (worker.seat + 1) * threads))
+    def drain(self) -> None:
+        """Take in every reply that has come."""
+        for worker in self:
+            for stream in worker.streams:
+                stream.drain()
 
     def stop(self) -> None:
         """Let all finish their jobs and go; nothing is started any more."""
@@ -111,7 +146,14 @@ class Crew(Seats):
         for worker in self:
             if worker.orphan and not worker.leaving:
                 worker.stop()
+        if not self._stopping:
+            self._turnover.relieve(monotonic())
         self._pool.on_ready()
+
+    def on_enough(self) -> None:
+        """A worker has done its share, for the rules or for the queue."""
+        if not self._stopping:
+            self._turnover.tick(monotonic())
 
     def on_unbootable(self, why: str) -> None:
         """The app cannot be started as it is."""
@@ -156,8 +198,10 @@ class Crew(Seats):
         if status == signal.SIGKILL and not worker.why:
             before, self._oom_kills = self._oom_kills, _oom_kills()
             starved = self._oom_kills > before
-        reason = ", ".join(filter(None, (worker.why, _describe(status), "out of memory" if starved else "", detail)))
+        parts = (worker.why or worker.worn, _describe(status), "out of memory" if starved else "", detail)
+        reason = ", ".join(filter(None, parts))
         in_order = self._stopping or (status == 0 and not worker.why)
+        self.note_end(_kind(worker, in_order, starved), worker.pid, reason)
         write = self._log.info if in_order else self._log.error
         write("[{app}] worker {pid} is gone: {reason}", app=self._app.name, pid=worker.pid, reason=reason)
         self._pool.on_gone(worker, reason, retry=not starved and not worker.overdue)
@@ -167,7 +211,7 @@ class Crew(Seats):
             return
         if worker.ready and (worker.answered or monotonic() - worker.ready >= STEADY):
             self.nurse.back_off.succeeded()
-        else:
+        elif not worker.worn:
             self.nurse.back_off.failed()
         self.fill()
 
@@ -178,7 +222,7 @@ class Crew(Seats):
         self.nurse.start()
         if not self.nurse.imported:
             return
-        missing = self._app.workers - self.staying
+        missing = self.target - self.staying
         for seat, worker in enumerate(self.seats):
             if missing > 0 and worker is None:
                 missing -= 1
@@ -187,11 +231,12 @@ class Crew(Seats):
     def _fork(self, seat: int) -> None:
         worker = WorkerProcess(seat, monotonic() + self._app.startup_timeout, self)
         try:
-            ends = worker.outfit(self._app, self._watcher, self._log, self._queue)
+            ends = worker.outfit(self._app, self._watcher, self._log, self.queue)
         except OSError as error:
             worker.close()
             self.nurse.report_failure(f"a worker's sockets cannot be made: {error}")
             return
+        self._turnover.enlist(worker)
         if self.nurse.order(frames.FORK, seat, fds=ends):
             self.seats[seat] = worker
         else:
@@ -199,6 +244,19 @@ class Crew(Seats):
             self.nurse.back_off.failed()
         for end in ends:
             os.close(end)
+
+
+def _kind(worker: WorkerProcess, in_order: bool, starved: bool) -> str:
+    """What sort of end this is, for the count."""
+    if worker.overdue:
+        return "timeout"
+    if worker.worn:
+        return "surplus" if worker.worn == SURPLUS else worker.worn.partition(":")[0]
+    if starved:
+        return "out of memory"
+    if not worker.ready:
+        return "failed start"
+    return "stopped" if in_order else "died"
 
 
 def _describe(status: int | None) -> str:

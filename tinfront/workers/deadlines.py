@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinfront.workers.child import DUMP
+from tinfront.workers.census import describe
 from tinfront.workers.jobs import refuse
+from tinfront.workers.witness import Witness
 
 if TYPE_CHECKING:
     from twisted.logger import Logger
@@ -22,13 +23,17 @@ Claims = dict[int, tuple[int, float]]
 
 
 class Deadlines:
-    """Sweeps over one queue and its workers."""
+    """Sweeps over one queue and its workers.
+
+    :ivar witness: asks late workers what they are doing.
+    """
 
     def __init__(self, app: App, queue: JobQueue, crew: Crew, log: Logger) -> None:
         self._app = app
         self._queue = queue
         self._crew = crew
         self._log = log
+        self.witness = Witness(app, queue, crew, log)
         self._late: dict[int, tuple[int, float]] = {}
 
     def sweep(self, now: float) -> None:
@@ -86,9 +91,11 @@ class Deadlines:
             request_id=exchange.request_id,
             pid=worker.pid,
         )
+        worker.late[job.id] = describe(exchange, age)
         if not worker.overdue:
             worker.overdue = True
             worker.stop()
+            self.witness.log_stacks(worker)
         self._queue.give_up(job)
         exchange.pid = worker.pid
         if not exchange.finished:
@@ -102,13 +109,6 @@ class Deadlines:
 
 
 def _end(worker: WorkerProcess) -> None:
-    """Nothing of it can be saved any more: its stacks go to the log in one sweep, it goes in the next.
-
-    Not sooner: stacks that are read while threads run may crash the interpreter.
-    """
-    why = "one of its jobs had no answer in time"
-    if worker.why:
-        worker.kill(why)
-    else:
-        worker.why = why
-        worker.signal(DUMP)
+    """Nothing of it can be saved any more: it goes as soon as its stacks are there, by TERM, and if need be by KILL."""
+    if not worker.why and (worker.stacks is None or not worker.stacks.awaited):
+        worker.end("one of its jobs had no answer in time")

@@ -87,7 +87,8 @@ REPLY = struct.Struct("=IIQdqB")
 """Size of what follows, how much of it is the head, job id, time of the claim, announced length (-1: none), kind."""
 
 READY, BROKEN, WHOLE, START, DATA, END, CUT, FAIL, FILE, DROPPED = range(1, 11)
-"""Kinds of a reply frame. Of a worker: it takes jobs; it could not import the app (body: why). Of a job:
+"""Kinds of a reply frame. Of a worker: it takes jobs (body: its threads, see ``encode_threads``); it could not import
+the app (body: why). Of a job:
 
 WHOLE: head and body. START: head (body: not empty if the pieces are to leave at once), then DATA and END or CUT. FILE:
 head; the body is a run of the file that was passed on the worker's files socket (body: the offset). FAIL, CUT: body is
@@ -102,6 +103,9 @@ PIECE_MAX = 64 * 1024
 
 HEAD_MAX = 64 * 1024
 """Bytes of an answer's head."""
+
+THREADS_SIZE = 16 * 1024
+"""Bytes of READY's body that are looked at."""
 
 OFFSET = struct.Struct("=Q")
 """Body of a FILE frame; on the files socket, the id of the job that goes with the descriptor."""
@@ -178,6 +182,18 @@ class Decoder:
         return frames
 
 
+def encode_threads(threads: list[tuple[int, int]]) -> bytes:
+    """The kernel's and Python's ident of each slot's thread, in the order of the slots: the body of READY."""
+    return " ".join(f"{native}:{ident}" for native, ident in threads).encode()
+
+
+def decode_threads(body: bytes) -> list[tuple[int, int]]:
+    """What ``encode_threads`` has made; nothing of what it cannot have made."""
+    pairs = [word.split(":") for word in body[:THREADS_SIZE].decode("latin-1").split(" ")]
+    numbers = [pair for pair in pairs if len(pair) == 2 and all(part.isascii() and part.isdigit() for part in pair)]
+    return [(int(native), int(ident)) for native, ident in numbers]
+
+
 # --- the head of an answer ------------------------------------------------------------------------------------------
 
 # Fields that belong to the server (RFC 9110 section 7.6.1; PEP 3333 forbids them to apps) and never pass.
@@ -223,12 +239,14 @@ def decode_head(raw: bytes) -> Head | None:
 ORDER = struct.Struct("=BQq")
 """Kind and two numbers; text may follow."""
 
-FORK, KILL, IMPORTED, THREADED, FAILED, BORN, DIED = range(1, 8)
+FORK, KILL, IMPORTED, THREADED, FAILED, BORN, DIED, PING, SOURCES = range(1, 10)
 """Kinds of an order or its report.
 
-FORK seat (descriptors: log, files, one reply stream per thread). KILL pid signal. IMPORTED: ready to fork.
+FORK seat (descriptors: log, stacks, files, one reply stream per thread). KILL pid signal. IMPORTED: ready to fork.
 THREADED: the app started threads at import (text: their names). FAILED: it cannot be imported (text: traceback).
-BORN seat pid (descriptor: pidfd, where the system has them). DIED pid status (text: resources used).
+SOURCES: the files of the app's code (descriptor: ``sources.listed``); comes before IMPORTED.
+BORN seat pid (descriptor: pidfd, where the system has them). DIED pid status (text: resources used). PING is answered
+by the same: the nursery is alive.
 """
 
 ORDER_MAX = 64 * 1024

@@ -31,9 +31,10 @@ class Fields(list[tuple[str, str]]):
     :ivar length: the app's Content-Length, or None.
     :ivar flush: every chunk is to leave at once: an event stream, or ``X-Accel-Buffering: no``.
     :ivar bodiless: the status allows no body (RFC 9110 section 6.4.1).
+    :ivar known: status code, reason phrase and the fields' block, for answers that need no frame; made on demand.
     """
 
-    __slots__ = ("bodiless", "flush", "length", "raw", "status")
+    __slots__ = ("bodiless", "flush", "known", "length", "raw", "status")
 
     def __init__(self, status: str) -> None:
         super().__init__()
@@ -42,6 +43,7 @@ class Fields(list[tuple[str, str]]):
         self.length: int | None = None
         self.flush = False
         self.bodiless = status[:3] in {"204", "304"}
+        self.known: tuple[int, str | None, bytes] | None = None
 
 
 def check_headers(status: str, headers: list[tuple[str, str]]) -> Fields:

@@ -24,13 +24,13 @@ from tinfront.workers.descriptors import send_with_body
 from tinfront.workers.frames import BODY_INLINE, JobTooLarge, encode_job
 from tinfront.workers.inlet import Inlet
 from tinfront.workers.live import LIVE
-from tinfront.workers.order import NEVER, Line, Shed
+from tinfront.workers.order import BRIEFLY, NEVER, Line, Shed
 
 if TYPE_CHECKING:
     from tinfront.workers.streamed import Streamed
 
-LOOK_AHEAD = 3
-"""Jobs that may be in the socket, per slot, besides the one that runs there."""
+LOOK_AHEAD, LOOK_AHEAD_MAX = 3, 15
+"""Jobs that may be in the socket, per slot, besides the one that runs there: if jobs take long, and if they do not."""
 
 SOCKET_BUFFER = 1024 * 1024
 UNCLAIMED = 0.1
@@ -88,7 +88,9 @@ class JobQueue:
     :ivar line: those that wait because all workers are busy and the look-ahead is full.
     :ivar shed: counts of those that were dropped here.
     :ivar pending: job id to job: sent, and not answered to the end.
+    :ivar limit: jobs that may be sent and not answered.
     :ivar pump_due: somebody has asked for a ``pump`` at the end of this turn.
+    :ivar board_slots: how many worker threads the board has room for; to be changed before ``open``.
     :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
     :ivar before_settling: called when the claims have been read and before they are judged; takes in every reply
         that has come.
@@ -101,12 +103,16 @@ class JobQueue:
         self.shed = Shed()
         self.pending: dict[int, Job] = {}
         self.limit = slots * (1 + look_ahead)
+        self._look_ahead = look_ahead
         self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
+        self.board_slots = 2 * slots
         self._slots = slots
+        self._look_ahead = look_ahead
         self._clock = clock
         self._watcher = watcher
         self._last_id = 0
+        self._adapted = (0, 0.0)  # the last id, and when
         self._doubted: list[tuple[Job, int]] = []  # with the id that is revoked: it may have a new one by now
         self._timer: Any = None
         self._is_open = False
@@ -116,13 +122,18 @@ class JobQueue:
 
         :raises OSError: there are no descriptors left.
         """
-        self.board_fd = create_board(2 * self._slots)
+        self.board_fd = create_board(self.board_slots)
         self.board = Board(self.board_fd)
         self._sender, self.receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sender.setblocking(False)
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._send = self._sender.send
         self._is_open = True
+
+    def resize(self, slots: int) -> None:
+        """There are so many slots from now on."""
+        self._slots = slots
+        self.limit = slots * (1 + self._look_ahead)
 
     @property
     def unsent(self) -> int:
@@ -163,6 +174,13 @@ class JobQueue:
             pending[job_id] = job
         if waiting:
             self.line_up()
+
+    def adapt(self, now: float) -> None:
+        """Look as far ahead as workers get in a moment: short jobs come in bunches, and long ones stay in line."""
+        before, since = self._adapted
+        self._adapted = self._last_id, now
+        each = int((self._last_id - before) / max(now - since, 0.001) * BRIEFLY) // self._slots
+        self.limit = self._slots * (1 + min(LOOK_AHEAD_MAX, max(self._look_ahead, each)))
 
     def line_up(self) -> None:
         """There is no room for all newcomers: from now on it matters who comes next."""

@@ -30,11 +30,29 @@ def load(name: str) -> Callable[..., Any]:
     module_name, _, expression = name.partition(":")
     expression = expression.strip() or CALLABLE_DEFAULT
     attribute = expression.removesuffix("()")
-    found: Any = importlib.import_module(module_name.strip())
-    for part in attribute.split("."):
-        found = getattr(found, part)
+    found = _find(module_name, attribute)
     if attribute != expression:
         found = found()
     if not callable(found):
         raise TypeError(f"{name} is a {type(found).__name__}, which is no WSGI application: it cannot be called")
     return found  # type: ignore[no-any-return]
+
+
+def call(name: str) -> None:
+    """Call ``package.module:callable``, an app's hook, without arguments; ``…:factory()`` calls what that returns.
+
+    :raises Exception: whatever it raises, or the import.
+    """
+    module_name, _, expression = name.partition(":")
+    attribute = expression.strip().removesuffix("()")
+    found = _find(module_name, attribute)
+    if attribute != expression.strip():
+        found = found()
+    found()
+
+
+def _find(module_name: str, attribute: str) -> Any:
+    found: Any = importlib.import_module(module_name.strip())
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found

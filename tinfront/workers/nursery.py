@@ -17,12 +17,13 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn
 
-from tinfront.workers import applog, child, frames, loader
+from tinfront.workers import applog, child, frames, loader, sources
 from tinfront.workers.board import Board
 from tinfront.workers.passing import receive_fds
 
@@ -46,8 +47,8 @@ _FDS_MAX = 253
 class Nursery:
     """Forks, reaps and signals workers as the front orders.
 
-    :ivar settings: name, wsgi, path, chdir, preload, threads, multiprocess, version; and the inherited descriptors
-        jobs, board, control and log.
+    :ivar settings: name, wsgi, path, chdir, umask, preload, multiprocess, version, the hooks post_fork and
+        worker_exit; and the inherited descriptors jobs, board, control and log.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -60,6 +61,7 @@ class Nursery:
     def boot(self) -> bool:
         """Import the app, if it is to be imported here; False: this nursery is of no use."""
         settings = self.settings
+        began = time.time_ns()
         gc.disable()  # until a worker is born: what it collected would leave holes to be copied
         try:
             loader.prepare(settings["path"], settings["chdir"])
@@ -73,8 +75,18 @@ class Nursery:
             return False
         gc.collect()
         gc.freeze()
+        if settings["preload"]:
+            self._list_sources(began)
         self._report(frames.IMPORTED)
         return True
+
+    def _list_sources(self, began: int) -> None:
+        try:
+            fd = sources.listed(began)
+        except OSError:
+            return  # then nobody knows
+        self._report(frames.SOURCES, fds=[fd])
+        os.close(fd)
 
     def run(self) -> child.Outfit | None:
         """Follow orders. Returns in each new worker with its outfit, and in the nursery, with None, at the end."""
@@ -107,6 +119,8 @@ class Nursery:
             os.kill(first, second)
         elif kind == frames.FORK:
             return self._fork(first, fds)
+        elif kind == frames.PING:
+            self._report(frames.PING, first)
         return None
 
     def _fork(self, seat: int, fds: list[int]) -> child.Outfit | None:
@@ -137,7 +151,7 @@ class Nursery:
         for fd in (self._wake, self._waker):
             os.close(fd)
         self._control.close()
-        log, files, *streams = fds
+        log, stacks, files, *streams = fds
         _take_log(log)
         settings = self.settings
         jobs = socket.socket(fileno=settings["jobs"])
@@ -151,6 +165,7 @@ class Nursery:
             [socket.socket(fileno=stream) for stream in streams],
             settings["version"],
             settings["multiprocess"],
+            stacks,
         )
 
     def _drain_wake(self) -> None:
@@ -208,15 +223,26 @@ def _work(nursery: Nursery, outfit: child.Outfit) -> int:
     """In a worker: import the app if the nursery has not, then serve; returns the exit status."""
     settings = nursery.settings
     gc.enable()
+    child.answer_questions(outfit.stacks)
     _title(f"tinfront: worker {settings['name']} {outfit.seat}")
-    if nursery.app is None:
-        try:
+    try:
+        if settings["post_fork"]:
+            loader.call(settings["post_fork"])
+        if nursery.app is None:
             nursery.app = loader.load(settings["wsgi"])
-        except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
-            text = traceback.format_exc().encode("utf-8", "backslashreplace")[-frames.PIECE_MAX :]
-            outfit.streams[0].sendall(frames.encode_reply(frames.BROKEN, 0, 0.0, None, b"", text))
-            return 3
-    child.Worker(outfit, nursery.app).serve()
+    except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+        text = traceback.format_exc().encode("utf-8", "backslashreplace")[-frames.PIECE_MAX :]
+        outfit.streams[0].sendall(frames.encode_reply(frames.BROKEN, 0, 0.0, None, b"", text))
+        return 3
+    try:
+        child.Worker(outfit, nursery.app).serve()
+    except SystemExit:
+        pass  # a second TERM
+    if settings["worker_exit"]:
+        try:
+            loader.call(settings["worker_exit"])
+        except BaseException:  # noqa: BLE001 - the worker ends all the same
+            print(f"worker_exit = {settings['worker_exit']} failed:\n{traceback.format_exc()}", file=sys.stderr)
     return 0
 
 
@@ -230,12 +256,15 @@ def _settle_in(settings: dict[str, Any]) -> None:
     os.dup2(null, 0)
     os.close(null)
     _take_log(settings["log"])
+    if settings["umask"] is not None:
+        os.umask(settings["umask"])
     sys.stdout = applog.AppStream(applog.emit_to(2), applog.INFO, 1)
     sys.stderr = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)
     # No SIG_IGN: what the app starts would inherit it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, child.STOP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, *child.SIGNALS):
         signal.signal(number, _wake_up)
     faulthandler.register(child.DUMP, file=2)
+    faulthandler.enable(file=2)  # a crash of C code tells where it was
     adopt_orphans()
     _title(f"tinfront: nursery {settings['name']}")
 

@@ -45,13 +45,16 @@ class NurseryProcess:
     """One nursery.
 
     :ivar imported: it is ready to fork.
-    :ivar deadline: monotonic seconds by which it must be.
+    :ivar told: it has said why it is of no use.
+    :ivar started: monotonic seconds; ``deadline``: by when it must be ready to fork.
+    :ivar asked: monotonic seconds of a PING that it has not answered, or 0.0; ``next_ping``: when to ask again.
     """
 
     def __init__(self, app: App, watcher: Any, log: Logger, nurse: Any) -> None:
         """``nurse`` is told ``on_report(nursery, kind, first, second, text, fds)`` and, once, ``on_end(nursery)``."""
-        self.imported = False
-        self.deadline = 0.0
+        self.imported = self.told = False
+        self.started = self.deadline = 0.0
+        self.asked = self.next_ping = 0.0
         self._app = app
         self._watcher = watcher
         self._log = log
@@ -86,6 +89,11 @@ class NurseryProcess:
             os.close(log_write)
             theirs.close()
         self._watcher.add_reader(self._control.fileno(), self._readable)
+
+    @property
+    def pid(self) -> int:
+        """0 if it does not run."""
+        return self._process.pid if self._process is not None else 0
 
     def order(self, kind: int, first: int = 0, second: int = 0, fds: Iterable[int] = ()) -> bool:
         """Send one order; False if it cannot be sent now."""
@@ -142,6 +150,11 @@ def environment(app: App, environ: Mapping[str, str], person: Mapping[str, str] 
     :param person: HOME and the like, if it runs as a user of its own.
     """
     kept = {name: value for name, value in environ.items() if name not in NOT_INHERITED}
+    if app.virtualenv:  # as if it had been activated
+        kept["VIRTUAL_ENV"] = app.virtualenv
+        kept["PATH"] = os.path.join(app.virtualenv, "bin") + os.pathsep + kept.get("PATH", os.defpath)
+        for name in ("PYTHONHOME", "PYTHONPATH"):  # of our interpreter
+            kept.pop(name, None)
     return {**kept, **person, **app.env}
 
 
@@ -155,10 +168,14 @@ def command(app: App, preload: bool, inherited: Mapping[str, int]) -> list[str]:
         "wsgi": app.wsgi,
         "path": app.path,
         "chdir": app.chdir,
+        "umask": app.umask,
         "preload": preload,
-        "multiprocess": app.workers > 1,
+        "post_fork": app.post_fork,
+        "worker_exit": app.worker_exit,
+        "multiprocess": app.most > 1,
         "version": tinfront.__version__,
         **inherited,
     }
     package = os.path.abspath(tinfront.__path__[0])
-    return [sys.executable, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]
+    python = os.path.join(app.virtualenv, "bin", "python") if app.virtualenv else sys.executable
+    return [python, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]

@@ -1,6 +1,7 @@
 """Who comes next of those that wait for a worker because all are busy: pure, and shared by both kinds of pools.
 
-As long as workers keep up nobody stands here, and nothing here costs anything. Then three rules hold:
+As long as workers keep up nobody stands here, and nothing here costs anything. Who has waited for a moment only is
+served in the order of coming, which costs next to nothing. Then three rules hold:
 
 * Fair shares. Next is a client that has the fewest jobs with the workers; among equals they take turns. So somebody
   with hundreds of connections gets no more of the workers than somebody with one, once both want some.
@@ -17,6 +18,9 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Hashable, Iterator
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
+
+BRIEFLY = 0.05
+"""Seconds of the oldest one's wait from which on the rules hold."""
 
 RECOUNT = 8
 """The jobs with the workers are counted anew after an eighth of them was given out, so that each costs eight looks."""
@@ -66,7 +70,7 @@ class Line:
     :ivar count: how many they are; an attribute, as it is asked for after every answer.
     """
 
-    __slots__ = ("_again", "_all", "_busy", "_due", "_fair", "_fattest", "_lanes", "_newest_after", "count")
+    __slots__ = ("_again", "_all", "_busy", "_due", "_fair", "_fattest", "_lanes", "_new", "_newest_after", "count")
 
     def __init__(self, fair: bool = True, newest_after: float = 0.0) -> None:
         """:param newest_after: seconds of the oldest one's wait from which on the newest comes first; 0: never."""
@@ -74,6 +78,7 @@ class Line:
         self._fair = fair
         self._newest_after = newest_after
         self._again: deque[Any] = deque()
+        self._new: deque[Any] = deque()  # not sorted into lanes yet; all of them younger than those that are
         self._all: OrderedDict[Any, tuple[Any, Lane]] = OrderedDict()
         self._lanes: OrderedDict[Hashable, Lane] = OrderedDict()
         self._fattest = Lane()
@@ -82,6 +87,7 @@ class Line:
 
     def __iter__(self) -> Iterator[Any]:
         """All, the oldest first."""
+        self._sort()
         yield from self._again
         for item, _ in self._all.values():
             yield item
@@ -90,18 +96,24 @@ class Line:
 
     def add(self, item: Waiting) -> None:
         """A newcomer."""
-        key = self._key(item.exchange)
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane()
-            lane.key = key
-        elif self._newest_first(item.queued):
-            self._lanes.move_to_end(key)
-        lane[item.exchange] = item
-        self._all[item.exchange] = (item, lane)
+        self._new.append(item)
         self.count += 1
-        if len(lane) > len(self._fattest):
-            self._fattest = lane
+
+    def _sort(self) -> None:
+        """Give each newcomer its place."""
+        while self._new:
+            item = self._new.popleft()
+            key = self._key(item.exchange)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = Lane()
+                lane.key = key
+            elif self._newest_first(item.queued):
+                self._lanes.move_to_end(key)
+            lane[item.exchange] = item
+            self._all[item.exchange] = (item, lane)
+            if len(lane) > len(self._fattest):
+                self._fattest = lane
 
     def put_back(self, item: Waiting) -> None:
         """Somebody whose turn it was already: comes before all others."""
@@ -118,6 +130,10 @@ class Line:
         if self._again:
             self.count -= 1
             return self._again.popleft()
+        if not self._all and now - self._new[0].queued < BRIEFLY:
+            self.count -= 1
+            return self._new.popleft()
+        self._sort()
         newest = self._newest_first(now)
         lane = self._choose(taken, newest)
         exchange = next(reversed(lane) if newest else iter(lane))
@@ -127,6 +143,7 @@ class Line:
 
     def remove(self, exchange: Any) -> Any:
         """Take out what waits for this exchange; None if nothing does."""
+        self._sort()
         found = self._all.pop(exchange, None)
         if found is None:
             for item in self._again:
@@ -144,6 +161,7 @@ class Line:
 
     def expire(self, before: float) -> list[Any]:
         """Take out all that have waited since before that moment."""
+        self._sort()
         over = [item for item in self._again if item.queued < before]
         for item, _ in self._all.values():
             if item.queued >= before:
@@ -159,6 +177,7 @@ class Line:
         It goes whoever would have waited longest, of the client that has the most waiting. That client is known only
         by what it last did here, which is enough: who fills the line comes again and again.
         """
+        self._sort()
         mine = self._lanes.get(self._key(exchange), self._fattest if not self._fair else ())
         if len(mine) > len(self._fattest) and isinstance(mine, Lane):
             self._fattest = mine
@@ -171,10 +190,12 @@ class Line:
 
     def holds(self, exchange: Any) -> bool:
         """Whether it waits here."""
+        self._sort()
         return exchange in self._all or any(item.exchange is exchange for item in self._again)
 
     def oldest(self) -> float:
         """When the oldest one came, in monotonic seconds; ``NEVER`` if nobody waits."""
+        self._sort()
         first = next(iter(self._all.values()), None)
         return min([item.queued for item in self._again] + ([first[0].queued] if first else []), default=NEVER)
 

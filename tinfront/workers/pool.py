@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from tinfront.config.model import App
+    from tinfront.workers.sources import Sources
 
 TICK = 0.25
 """Seconds between two looks at the deadlines."""
@@ -61,6 +62,7 @@ class Pool(Service):
     :ivar ready: at least one worker can answer.
     :ivar trouble: why the app cannot be started, or "".
     :ivar shed: counts of exchanges that were never run.
+    :ivar workers: how many processes there should be; changed by ``resize``.
     """
 
     def __init__(self, app: App, clock: Any, log: Logger, call_soon: Callable[[Callable[[], None]], Any]) -> None:
@@ -71,11 +73,13 @@ class Pool(Service):
         self._clock = clock
         self._log = log
         self.shed = Shed()
+        self.workers = 1
         self._call_soon = call_soon
         self._line = Line(app.queue_fair, app.queue_newest_after)
         self._back_off = BackOff()
         self._refusal: Verdict | None = (503, "app-not-ready", "the pool is not running")
         self._timer: Any = None
+        self._witness: Any = None
         self._when_ready: list[Deferred[bool]] = []
         self._stopped: Deferred[None] | None = None
         self._stop_began = 0.0
@@ -86,6 +90,23 @@ class Pool(Service):
         """True when at least one worker can answer."""
         raise NotImplementedError
 
+    def resize(self, count: int) -> int:
+        """Have so many workers from now on, or as near to that as may be; returns how many."""
+        return self.workers
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for ``tinfront status``; see ``census``."""
+        told: dict[str, Any] = self._witness.census()
+        return told
+
+    def ask_stacks(self, told: Callable[[dict[str, Any]], None]) -> int:
+        """Have ``told`` called soon for each worker, with ``app``, ``pid``, ``state`` and ``stacks`` (text).
+
+        Returns how often; it may have happened already.
+        """
+        count: int = self._witness.ask_all(told)
+        return count
+
     def when_ready(self) -> Deferred[bool]:
         """Fires with True as soon as a worker can answer, or with False when the app cannot be started."""
         result: Deferred[bool] = Deferred()
@@ -94,6 +115,10 @@ class Pool(Service):
         else:
             self._when_ready.append(result)
         return result
+
+    def sources(self) -> Sources | None:
+        """The files of the app's code; None: nobody knows them."""
+        return None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start. Until it is known whether the app can run, exchanges wait."""

@@ -15,18 +15,21 @@ from zope.interface import implementer
 
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers.board import Board
-from tinfront.workers.crew import Crew
+from tinfront.workers.crew import Crew, ceiling
 from tinfront.workers.deadlines import Deadlines
 from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse
 from tinfront.workers.nurse import Nurse
 from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
+from tinfront.workers.rescue import Rescue
+from tinfront.workers.sizing import Sizing
 
 if TYPE_CHECKING:
     from twisted.logger import Logger
 
     from tinfront.config.model import App
     from tinfront.interfaces import IDescriptors, IKeeper
+    from tinfront.workers.sources import Sources
     from tinfront.workers.worker_process import WorkerProcess
 
 KILL_AFTER = 2.0
@@ -57,15 +60,19 @@ class ProcessPool(Pool):
     ) -> None:
         """``clock`` provides ``IReactorTime``; ``call_soon`` runs a callable at the end of this turn of the loop."""
         super().__init__(app, clock, log, call_soon)
-        slots = app.workers * app.threads
-        self._queue = queue = JobQueue(slots, LOOK_AHEAD, clock, descriptors, self._line)
-        queue.before_settling = self._drain
+        self._queue = queue = JobQueue(app.workers * app.threads, LOOK_AHEAD, clock, descriptors, self._line)
+        queue.board_slots = 2 * ceiling(app) * app.threads
         queue.shed = self.shed
         self._waiting, self._pending, self._pump = queue.waiting, queue.pending, queue.pump
-        self._bound = app.queue_max + slots
-        nurse = Nurse(app, keeper, descriptors, log, self._back_off)
+        self._bound = app.queue_max + app.workers * app.threads
+        self._nurse = nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
+        queue.before_settling = self._crew.drain
         self._deadlines = Deadlines(app, queue, self._crew, log)
+        self._witness = self._deadlines.witness
+        self._rescue = Rescue(app, queue, self._take_back, log)
+        self.workers = app.workers
+        self._sizing = Sizing(app.least, app.most, app.threads)
 
     # --- what others call --------------------------------------------------------------------------------------------
 
@@ -117,6 +124,22 @@ class ProcessPool(Pool):
         """True when at least one worker can answer."""
         return self._crew.ready > 0
 
+    def sources(self) -> Sources | None:
+        """See ``Pool``."""
+        return self._crew.nurse.sources
+
+    def resize(self, count: int) -> int:
+        """See ``Pool``.
+
+        New ones are started now; who is too many finishes its jobs.
+        """
+        self.workers = self._crew.target = count = max(1, min(count, ceiling(self._app)))
+        self._queue.resize(count * self._app.threads)
+        self._bound = self._app.queue_max + count * self._app.threads
+        self._sizing.resized(monotonic())
+        self._crew.tick(monotonic())
+        return count
+
     # --- the clock ---------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -124,8 +147,14 @@ class ProcessPool(Pool):
         self._crew.start(self._queue)
 
     def _sweep(self, now: float) -> None:
+        self._rescue.sweep(now, self._queue.claims(), self._crew)
         self._deadlines.sweep(now)
         self._queue.doubt_unclaimed(now)
+        self._queue.adapt(now)
+        if self._app.least < self._app.most and self._stopped is None:
+            wanted = self._sizing.advise(now, self.workers, self._crew.ready, self.oldest_wait(), self.load()[1])
+            if wanted != self.workers:
+                self._log.info("[{app}] {count} workers from now on", app=self._app.name, count=self.resize(wanted))
         self._crew.tick(now)
         self._pump()
 
@@ -151,6 +180,7 @@ class ProcessPool(Pool):
 
     def on_ready(self) -> None:
         """A worker can answer."""
+        self._nurse.recovered()
         self._open()
         self._pump()
 
@@ -190,7 +220,7 @@ class ProcessPool(Pool):
             job.answering.fail(502, "worker-died", detail)
         elif exchange.finished:
             pass
-        elif not retry or exchange.head.method not in _IDEMPOTENT or (job.inlet is not None and job.inlet.started):
+        elif not retry or not _may_run_twice(job):
             refuse(exchange, (502, "worker-died", detail))
         elif job.deaths > 1:
             refuse(exchange, (502, "poison", f"a second worker died of it; {detail}"))
@@ -200,15 +230,19 @@ class ProcessPool(Pool):
             exchange.retries += 1
             self._line.put_back(job)
 
+    def _take_back(self, job: Job) -> bool:
+        """Give a job to another worker although its own may still come to it; False if it must not run twice."""
+        if job.exchange.finished or not _may_run_twice(job) or job.inlet is not None or self._stopped is not None:
+            return False
+        self._queue.give_up(job)
+        job.exchange.retries += 1
+        self._line.put_back(job)
+        return True
+
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _line_up(self) -> None:
         self._queue.line_up()
-
-    def _drain(self) -> None:
-        for worker in self._crew:
-            for stream in worker.streams:
-                stream.drain()
 
     def _refuse_all(self, verdict: Verdict) -> None:
         """Answer all that wait; take back what was sent, and cut what has begun."""
@@ -225,3 +259,12 @@ class ProcessPool(Pool):
                     refuse(job.exchange, verdict)
             elif job.id not in claims:
                 self._queue.doubt(job, verdict)
+
+
+def _may_run_twice(job: Job) -> bool:
+    """Whether another worker may be given a job that one has begun with."""
+    exchange = job.exchange
+    if exchange.head.method not in _IDEMPOTENT or (job.inlet is not None and job.inlet.started):
+        return False
+    model = exchange.route.model if exchange.route is not None else None
+    return model is None or bool(model.settings.get("retry", True))

@@ -90,7 +90,7 @@ class ReplyStream:
         self.reads = 0
         self.watch()
 
-    def readable(self) -> None:
+    def readable(self) -> None:  # noqa: C901 - see there
         """Take what has come. The way of a whole answer is all here: each call on it would be one per request."""
         try:
             data = self._socket.recv(READ_SIZE)
@@ -119,7 +119,11 @@ class ReplyStream:
                 return
             exchange = job.exchange
             exchange.claimed = claimed if claimed >= job.queued else job.queued
-            exchange.pid = self._worker.pid
+            worker = self._worker
+            worker.served = served = worker.served + 1
+            if served == worker.requests_max:
+                worker.on_enough()
+            exchange.pid = worker.pid
             status, reason, fields, block = known
             answer = ResponseHead(status, fields, length if length >= 0 else None, reason)
             if length >= 0 and status != 204:
@@ -186,7 +190,7 @@ class ReplyStream:
         elif kind in _FIRSTS and self.current is None:
             self._take_first(frame)
         elif kind == READY and not job_id:
-            self._worker.on_ready()
+            self._worker.on_ready(body)
         elif kind == BROKEN and not job_id:
             self._worker.on_broken(body.decode("utf-8", "replace"))
         elif kind != DROPPED or not self._queue.dropped(job_id):
@@ -205,7 +209,11 @@ class ReplyStream:
             return
         exchange = job.exchange
         exchange.claimed = claimed if claimed >= job.queued else job.queued
-        exchange.pid = self._worker.pid
+        worker = self._worker
+        worker.served += 1
+        if worker.served == worker.requests_max:
+            worker.on_enough()
+        exchange.pid = worker.pid
         status, reason, fields, _ = known
         answer = ResponseHead(status, fields.copy(), None if length < 0 else length, reason)
         if kind == START:

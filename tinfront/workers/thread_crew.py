@@ -170,8 +170,8 @@ class ThreadCrew:
                 continue  # the front has taken it back
             task.thread = thread
             task.claimed = monotonic()
-            applog.current[ident] = task.exchange.request_id
-            self._perform(task)
+            applog.current[ident] = request_id = task.exchange.request_id
+            self._perform(task, request_id)
             task.over = True
             if task.producer is not None:
                 self._handover.post(self._pool.on_free, (task,))
@@ -180,13 +180,13 @@ class ThreadCrew:
         applog.current.pop(ident, None)
         self._handover.post(self._on_end, (thread,))
 
-    def _perform(self, task: Task) -> None:
+    def _perform(self, task: Task, request_id: str) -> None:
         exchange, script_name = task.exchange, task.script_name
         head, peer, local, fields = exchange.head, exchange.peer, exchange.local, exchange.head.fields
         if "proxy" in fields or "transfer-encoding" in fields:
             fields = without_forbidden(fields)
         fixed = [head.method, script_name, head.path, head.query, head.target, head.version, head.authority]
-        fixed += [peer[0], str(peer[1]), local[0], str(local[1]), exchange.request_id]
+        fixed += [peer[0], str(peer[1]), local[0], str(local[1]), request_id]
         environ = make_environ(self._base, fixed, fields.keys(), fields.values(), exchange.secure)
         environ["tinfront.client_connected"] = task.client_connected
         stream = add_input(environ, task.length, task.data, task.fd)

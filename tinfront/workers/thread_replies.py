@@ -12,10 +12,11 @@ from typing import Any
 from zope.interface import implementer
 
 from tinfront.errors import ClientGone
-from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead
+from tinfront.http.message import Body, FileSlice, OpenFile, ResponseHead, field_block
 from tinfront.http.status import REASONS
 from tinfront.interfaces import IBodyProducer, IReply
 from tinfront.workers.descriptors import reopen
+from tinfront.workers.headers import Fields
 from tinfront.workers.inlet import Inlet
 from tinfront.workers.live import LIVE
 
@@ -106,6 +107,20 @@ class Task:
             self.length, self.data = body.length, body.data()
             if self.data is None:
                 self.fd = reopen(body.fileno())
+
+    def take_back(self) -> bool:
+        """It has waited for too long: True if no thread has begun with it, and none will. Else nothing has changed.
+
+        A thread may have begun just now, before it could say so in ``claimed``; then its answer is still wanted.
+        """
+        if not self.claim():
+            return False
+        self.gone = True
+        if self.inlet is not None:
+            self.inlet.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+        return True
 
     def forget(self) -> bool:
         """Nobody wants its answer: what it writes goes nowhere. True if it has not begun, and never will."""
@@ -230,17 +245,17 @@ class ThreadReply:
         self._post = post
         self._done = done
 
-    def send(self, status: str, fields: list[tuple[str, str]], body: bytes, length: int | None) -> None:
+    def send(self, status: str, fields: Fields, body: bytes, length: int | None) -> None:
         """The whole answer."""
-        self._answer(status, fields, length, body)
+        self._answer(fields, length, body)
 
-    def start(self, status: str, fields: Any, data: bytes, length: int | None) -> None:
+    def start(self, status: str, fields: Fields, data: bytes, length: int | None) -> None:
         """The head and some body; more follows."""
         if self._task.gone:
             raise ClientGone
-        unbuffered = self.unbuffered or fields.flush  # they are checked ``Fields``
+        unbuffered = self.unbuffered or fields.flush
         producer = self._task.producer = ThreadProducer(self._task, self._post, unbuffered)
-        self._answer(status, fields, length, producer)
+        self._answer(fields, length, producer)
         producer.put(data)
 
     def write(self, data: bytes) -> None:
@@ -249,10 +264,10 @@ class ThreadReply:
         assert producer is not None
         producer.put(data)
 
-    def send_file(self, status: str, fields: list[tuple[str, str]], fd: int, offset: int, length: int) -> None:
+    def send_file(self, status: str, fields: Fields, fd: int, offset: int, length: int) -> None:
         """The whole answer, its body being a run of a file."""
         # The app closes its own descriptor as soon as this returns.
-        self._answer(status, fields, length, FileSlice(OpenFile(os.dup(fd)), offset, length))
+        self._answer(fields, length, FileSlice(OpenFile(os.dup(fd)), offset, length))
 
     def finish(self, data: bytes) -> None:
         """The last of a started body."""
@@ -270,8 +285,17 @@ class ThreadReply:
         else:
             self._post(self._done, (self._task, None, (500, reason, detail)))
 
-    def _answer(self, status: str, fields: list[tuple[str, str]], length: int | None, body: Body) -> None:
-        code, reason = int(status[:3]), status[4:]
-        known = not reason or reason == REASONS.get(code)  # the codec has that line ready
-        head = ResponseHead(code, fields.copy(), length, None if known else reason)
+    def _answer(self, fields: Fields, length: int | None, body: Body) -> None:
+        code, reason, block = fields.known or _know(fields)
+        head = ResponseHead(code, fields, length, reason)
+        head.block = block if length is None or code == 204 else b"%bContent-Length: %d\r\n" % (block, length)
         self._post(self._done, (self._task, head, body))
+
+
+def _know(fields: Fields) -> tuple[int, str | None, bytes]:
+    """Make of the fields what can be kept with them: most answers of an app begin with one of a few heads."""
+    code, reason = int(fields.status[:3]), fields.status[4:] or None
+    if reason == REASONS.get(code):
+        reason = None  # the codec has that line ready
+    fields.known = code, reason, field_block(ResponseHead(code, fields))
+    return fields.known

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -18,11 +17,13 @@ from zope.interface import implementer
 
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
+from tinfront.workers.census import stack_of
 from tinfront.workers.jobs import LOOK_AHEAD, refuse
-from tinfront.workers.order import NEVER
+from tinfront.workers.order import BRIEFLY, NEVER
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
+from tinfront.workers.witness import ThreadWitness
 
 if TYPE_CHECKING:
     from twisted.logger import Logger
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from tinfront.interfaces import IDescriptors
 
 SENT_MIN, SENT_MAX = 16, 64
-"""Tasks that threads may find without asking the front, few or many threads; each can be taken back as long as it is
-not begun. Those beyond stand in line, so more would blunt the rules of ``order``, and fewer let threads fall asleep."""
+"""Tasks that threads may find without asking the front: if tasks take long, and if they do not. Each can be taken back
+as long as it is not begun. More would blunt the rules of ``order``, fewer let threads fall asleep."""
 
 LINGER = 0.3
 """Seconds that threads without a task get to end, even when the grace of a stop is over."""
@@ -46,6 +47,8 @@ class ThreadPool(Pool):
     """Runs an app on threads of this process.
 
     :ivar grace: seconds that running jobs get when the pool is stopped; threads that run longer are left behind.
+    :ivar sent: tasks that threads have, or may take.
+    :ivar pid: of this process.
     """
 
     def __init__(
@@ -62,15 +65,18 @@ class ThreadPool(Pool):
         self._handover = Handover(call_soon, self._report_bug)
         self._relay = LogRelay(self._handover, log, app.name)
         self._crew = ThreadCrew(f"tinfront-{app.name}", app.threads, self._handover, self._relay, self)
+        self._witness = ThreadWitness(app, self)
         self._waiting: deque[Task] = deque()
-        self._sent: set[Task] = set()
-        self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self.sent: set[Task] = set()
+        self._sent_min = self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self._begun = 0
+        self._adapted = (0, 0.0)  # how many had begun, and when
         self._left: dict[Task, float] = {}
         self._loading = False
         self._interval = 0.0
         self._stop_left = 0.0
         self._pumping = False
-        self._pid = 0
+        self.pid = 0
 
     # --- what others call --------------------------------------------------------------------------------------------
 
@@ -79,7 +85,7 @@ class ThreadPool(Pool):
         if self._refusal is not None:
             refuse(exchange, self._refusal, self._back_off.retry_after)
             return
-        count = len(self._waiting) + self._line.count + len(self._sent)
+        count = len(self._waiting) + self._line.count + len(self.sent)
         if count >= self._app.queue_max + self._app.threads and not self._make_room(exchange):
             return
         exchange.queued = now = monotonic()
@@ -93,7 +99,7 @@ class ThreadPool(Pool):
     def cancel(self, exchange: Any) -> None:
         """The client has left: forget the exchange. If no thread has begun with it, none will."""
         self._line_up()
-        task = self._line.remove(exchange) or next((task for task in self._sent if task.exchange is exchange), None)
+        task = self._line.remove(exchange) or next((task for task in self.sent if task.exchange is exchange), None)
         if task is None:
             return
         if self._forget(task):
@@ -104,25 +110,25 @@ class ThreadPool(Pool):
 
     def shut(self, exchange: Any) -> bool:
         """See ``IWorkerPool``."""
-        for task in self._sent:
+        for task in self.sent:
             if task.exchange is exchange:
                 task.shut = True
                 return not task.claimed and self.load()[1] == 0
         if not self._crew.able:
             return False  # nobody is busy: the app is still being imported
-        if len(self._sent) >= self._sent_max:
+        if len(self.sent) >= self._sent_max:
             self._line_up()
         return self._line.holds(exchange)
 
     def load(self) -> tuple[int, int, int]:
         """How many slots are (busy, idle), and how many exchanges are waiting."""
-        running = sum(1 for task in self._sent if task.claimed)
-        waiting = len(self._waiting) + self._line.count + len(self._sent) - running
+        running = sum(1 for task in self.sent if task.claimed)
+        waiting = len(self._waiting) + self._line.count + len(self.sent) - running
         return running, max(0, self._crew.able - running), waiting
 
     def oldest_wait(self) -> float:
         """See ``IWorkerPool``."""
-        oldest = min([self._line.oldest(), *(task.queued for task in self._sent if not task.claimed)])
+        oldest = min([self._line.oldest(), *(task.queued for task in self.sent if not task.claimed)])
         return max(0.0, monotonic() - oldest) if oldest < NEVER else 0.0
 
     @property
@@ -133,7 +139,7 @@ class ThreadPool(Pool):
     # --- the clock ---------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._pid = os.getpid()  # not sooner: a daemon forks before it starts
+        self.pid = os.getpid()  # not sooner: a daemon forks before it starts
         self._interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         os.environ.update(self._app.env)
@@ -161,27 +167,37 @@ class ThreadPool(Pool):
         limit = self._app.queue_timeout
         if limit:
             verdict = (503, "queue-timeout", f"no thread of {self._app.name} was free within {limit:g} s")
-            for task in [task for task in (*self._line, *self._sent) if not task.claimed and now - task.queued > limit]:
-                if self._forget(task):
+            for task in [task for task in (*self._line, *self.sent) if not task.claimed and now - task.queued > limit]:
+                if task.take_back():
+                    self.sent.discard(task)
+                    self._line.remove(task.exchange)
                     self.shed.timeout += 1
                     refuse(task.exchange, verdict)
         limit = self._app.timeout
         if limit:
-            for task in [task for task in self._sent if task.claimed and not task.answered]:
+            for task in [task for task in self.sent if task.claimed and not task.answered]:
                 since = task.claimed if task.inlet is None else task.inlet.idle_since(task.claimed, now)
                 if now - since > limit:
                     self._fail_overdue(task, now - task.claimed)
             self._sweep_left(now, limit)
         self._relay.report()
+        self._adapt(now)
         self._pump()
+
+    def _adapt(self, now: float) -> None:
+        """Give out as much as threads get done in a moment: short tasks come in bunches, and long ones stay in line."""
+        before, since = self._adapted
+        self._adapted = self._begun, now
+        briefly = int((self._begun - before) / max(now - since, 0.001) * BRIEFLY)
+        self._sent_max = min(SENT_MAX, max(self._sent_min, briefly))
 
     def _sweep_left(self, now: float, limit: float) -> None:
         """Threads that go on for a client that has left: a stuck one must not cost its slot for ever."""
-        self._left.update({task: now for task in self._sent if task.gone and task not in self._left})
+        self._left.update({task: now for task in self.sent if task.gone and task not in self._left})
         self._left = {task: since for task, since in self._left.items() if not task.over}
         for task in [task for task, since in self._left.items() if now - since > limit]:
             del self._left[task]
-            self._sent.discard(task)
+            self.sent.discard(task)
             assert task.thread is not None
             self._log.error(
                 "[{app}] a thread was busy for {limit:g} s after its client had left; it is given up",
@@ -194,7 +210,7 @@ class ThreadPool(Pool):
         """504: the slot is given up, for a thread cannot be ended; another takes its place."""
         thread, head = task.thread, task.exchange.head
         assert thread is not None
-        frame = sys._current_frames().get(thread.ident or 0)
+        stack = stack_of(thread)
         self._log.error(
             "[{app}] no answer after {age:.1f} s: {method} {path} req={request_id}; its thread is given up:\n{stack}",
             app=self._app.name,
@@ -202,7 +218,7 @@ class ThreadPool(Pool):
             method=head.method,
             path=head.path,
             request_id=task.exchange.request_id,
-            stack="".join(traceback.format_stack(frame)) if frame is not None else "",
+            stack=stack,
         )
         self._crew.give_up(thread)
         self._forget(task)
@@ -210,12 +226,12 @@ class ThreadPool(Pool):
 
     def _advance_stop(self, now: float) -> bool:
         late = now - self._stop_began >= self.grace
-        if not late and (self._waiting or self._line.count or self._sent or self._loading):
+        if not late and (self._waiting or self._line.count or self.sent or self._loading):
             return False
         if self._stop_stage == 0:
             self._stop_stage = 1
             self._line_up()
-            for task in (*self._line, *self._sent):
+            for task in (*self._line, *self.sent):
                 self._end_unfinished(task)
             self._crew.stop()
             self._stop_left = now + LINGER
@@ -242,7 +258,7 @@ class ThreadPool(Pool):
     def _pump(self) -> None:
         """Give the threads what they can do next."""
         self._pumping = False
-        waiting, line, sent, crew = self._waiting, self._line, self._sent, self._crew
+        waiting, line, sent, crew = self._waiting, self._line, self.sent, self._crew
         if line.count:
             self._line_up()
         while (waiting or line.count) and len(sent) < self._sent_max and crew.able:
@@ -256,6 +272,7 @@ class ThreadPool(Pool):
                     refuse(task.exchange, (500, "job-unsent", str(error)))
                     continue
             sent.add(task)
+            self._begun += 1
             crew.run(task)
         if waiting:
             self._line_up()
@@ -267,14 +284,14 @@ class ThreadPool(Pool):
 
     def _lose(self, task: Task) -> None:
         """The exchange is over, though the app has not read all of the body that was on its way."""
-        if task in self._sent and not task.answered:
+        if task in self.sent and not task.answered:
             self._forget(task)
             self._left[task] = monotonic()
 
     def _forget(self, task: Task) -> bool:
         """Nobody wants this task's answer; True if no thread has begun with it."""
-        if task in self._sent:
-            self._sent.discard(task)
+        if task in self.sent:
+            self.sent.discard(task)
         else:
             self._line.remove(task.exchange)
         return task.forget()
@@ -283,13 +300,13 @@ class ThreadPool(Pool):
         """A head has come, and the body or its producer; without a head, ``body`` says what went wrong."""
         task.answered = True
         if task.producer is None:
-            self._sent.discard(task)
+            self.sent.discard(task)
         exchange = task.exchange
         if task.gone or exchange.finished:
             task.forget()
         else:
             exchange.claimed = task.claimed
-            exchange.pid = self._pid
+            exchange.pid = self.pid
             if head is None:
                 exchange.refuse(*body)
             else:
@@ -299,5 +316,5 @@ class ThreadPool(Pool):
 
     def on_free(self, task: Task) -> None:
         """A thread has written all of a streamed answer, though the client may still be taking it."""
-        self._sent.discard(task)
+        self.sent.discard(task)
         self._pump()

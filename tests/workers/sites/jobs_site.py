@@ -261,6 +261,59 @@ def die_reading(environ, start_response):
     die_once(environ, start_response)
 
 
+def native(environ, start_response):
+    """C code that keeps the interpreter's lock, for the seconds in the query."""
+    import ctypes
+
+    ctypes.PyDLL(None).sleep(int(environ["QUERY_STRING"]))
+    return answer(start_response, "slept")
+
+
+def segfault(environ, start_response):
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+LEAK = []
+
+
+def leak(environ, start_response):
+    """As many megabytes as the query says."""
+    LEAK.append(os.urandom(1000) * 1000 * int(environ["QUERY_STRING"]))
+    return answer(start_response, os.getpid())
+
+
+def started(environ, start_response):
+    """What ``on_start`` has noted, the mask of new files, and the interpreter."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path = os.environ.get("PATH", "")
+    told = [STARTED, mask, sys.prefix, os.environ.get("VIRTUAL_ENV"), path.partition(":")[0]]
+    return answer(start_response, json.dumps(told))
+
+
+STARTED = []
+
+
+def on_start():
+    STARTED.append(os.getpid())
+
+
+def on_start_badly():
+    raise LookupError("no start today")
+
+
+def on_exit():
+    with open(os.environ["JOBS_SITE"], "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def on_exit_badly():
+    on_exit()
+    raise LookupError("no end today")
+
+
 def connected(environ, start_response):
     """Waits until the client has left, and says so in the file named in the query."""
     with open(environ["QUERY_STRING"], "a", buffering=1) as notes:
