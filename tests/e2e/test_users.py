@@ -141,7 +141,7 @@ def test_who_is_who(here: Path, client: requests.Session) -> None:
             told = [answer["environ"][name] for name in ("USER", "LOGNAME", "HOME")]
             assert told == [user, user, pwd.getpwnam(user).pw_dir]
         for answer in (plain, own):
-            assert kinds(answer["fds"]) == {"null": 1, "log": 2, "board": 1, "socket": 3}
+            assert kinds(answer["fds"]) == {"null": 1, "pipe": 3, "board": 1, "socket": 3}
         # The app was imported as its user, and the front has not imported it at all.
         for name, user in (("plain", NOBODY), ("own", OTHER)):
             book = [line.split() for line in (here / "book" / name).read_text().splitlines()]
