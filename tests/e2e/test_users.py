@@ -206,6 +206,27 @@ def test_a_low_port_and_the_control_socket(here: Path, client: requests.Session)
             assert "own" in answer.stdout
 
 
+def test_a_reload_may_name_a_low_port_and_another_user(here: Path, client: requests.Session) -> None:
+    with UserServer(here, ini(here)) as server:
+        assert client.get(f"{server.url}/own/").json()["uid"] == [uid(OTHER)] * 3
+        port = low_port()
+        server.file.write_text(ini(here, port).replace("user = daemon", "user = root\ngroup = 12345"))
+        server.signal(signal.SIGHUP)
+
+        def answers() -> bool:
+            try:
+                told = client.get(f"http://127.0.0.1:{port}/own/").json()
+            except requests.ConnectionError:
+                return False
+            return bool((told["uid"], told["gid"]) == ([0] * 3, [12345] * 3))
+
+        eventually(answers, "the new configuration is not in force")
+        server.file.write_text("nonsense")
+        server.signal(signal.SIGHUP)
+        server.log.wait_for("nonsense")
+        assert answers()
+
+
 def test_a_nursery_that_dies_is_started_again_as_its_user(here: Path, client: requests.Session) -> None:
     with UserServer(here, ini(here), may_fail=True) as server:
         first = client.get(f"{server.url}/own/").json()
