@@ -141,7 +141,7 @@ def test_who_is_who(here: Path, client: requests.Session) -> None:
             told = [answer["environ"][name] for name in ("USER", "LOGNAME", "HOME")]
             assert told == [user, user, pwd.getpwnam(user).pw_dir]
         for answer in (plain, own):
-            assert kinds(answer["fds"]) == {"null": 1, "log": 2, "board": 1, "socket": 3}
+            assert kinds(answer["fds"]) == {"null": 1, "pipe": 3, "board": 1, "socket": 3}
         # The app was imported as its user, and the front has not imported it at all.
         for name, user in (("plain", NOBODY), ("own", OTHER)):
             book = [line.split() for line in (here / "book" / name).read_text().splitlines()]
@@ -204,6 +204,27 @@ def test_a_low_port_and_the_control_socket(here: Path, client: requests.Session)
             )  # fmt: skip
             assert answer.returncode == 0, answer.stderr
             assert "own" in answer.stdout
+
+
+def test_a_reload_may_name_a_low_port_and_another_user(here: Path, client: requests.Session) -> None:
+    with UserServer(here, ini(here)) as server:
+        assert client.get(f"{server.url}/own/").json()["uid"] == [uid(OTHER)] * 3
+        port = low_port()
+        server.file.write_text(ini(here, port).replace("user = daemon", "user = root\ngroup = 12345"))
+        server.signal(signal.SIGHUP)
+
+        def answers() -> bool:
+            try:
+                told = client.get(f"http://127.0.0.1:{port}/own/").json()
+            except requests.ConnectionError:
+                return False
+            return bool((told["uid"], told["gid"]) == ([0] * 3, [12345] * 3))
+
+        eventually(answers, "the new configuration is not in force")
+        server.file.write_text("nonsense")
+        server.signal(signal.SIGHUP)
+        server.log.wait_for("nonsense")
+        assert answers()
 
 
 def test_a_nursery_that_dies_is_started_again_as_its_user(here: Path, client: requests.Session) -> None:

@@ -84,7 +84,7 @@ def test_a_worker_s_descriptors(tmp_path: Path, ini: str, transport: str, client
 
         eventually(all_seen)
         for fds in seen.values():
-            assert kinds(fds) == {"null": 1, "log": 2, "board": 1, "socket": 2 + threads_of(ini)}, fds
+            assert kinds(fds) == {"null": 1, "pipe": 3, "board": 1, "socket": 2 + threads_of(ini)}, fds
             assert (fds["0"], fds["1"]) == ("/dev/null", fds["2"])
         # What they are connected to is the front's alone, and none of it listens or has a client.
         sockets = {link for fds in seen.values() for link in fds.values() if link.startswith("socket:")}
@@ -131,7 +131,7 @@ def test_what_systemd_tells_the_server_it_does_not_tell_the_app(
     names = set(told["environ"])
     assert {"MINE", "GREETING", "BOOK", "PATH"} <= names
     assert not {name for name in names if name.startswith(("LISTEN_", "NOTIFY_", "WATCHDOG_"))}
-    assert kinds(told["fds"]) == {"null": 1, "log": 2, "board": 1, "socket": 3}
+    assert kinds(told["fds"]) == {"null": 1, "pipe": 3, "board": 1, "socket": 3}
 
 
 def test_the_front_survives_whatever_a_worker_says(

@@ -93,7 +93,7 @@ def ids(pid: int) -> tuple[set[str], set[str], str]:
 
 OURS = {  # what tinfront gives a worker, by number or by what it is
     "null": r"/dev/null",
-    "log": r"pipe:\[\d+\]",  # 1 and 2
+    "pipe": r"pipe:\[\d+\]",  # the log, as 1 and 2; and the one for stacks
     "board": r"/memfd:tinfront-board \(deleted\)",
     "socket": r"socket:\[\d+\]",  # jobs, files, and a stream for each thread
 }

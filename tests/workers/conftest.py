@@ -7,7 +7,6 @@ import heapq
 import os
 import select
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from twisted.logger import Logger, formatEvent
 
 from tests.fakes import FakeExchange, make_head
 from tinfront.config.model import App
+from tinfront.keeper.local import LocalKeeper
 from tinfront.workers.nursery_process import command, environment
 from tinfront.workers.processes import ProcessPool
 from tinfront.workers.threads import ThreadPool
@@ -167,7 +167,7 @@ class Keeper:
         return self.started[-1]
 
     def signal(self, pid: int, pidfd: int, number: int) -> None:
-        signal.pidfd_send_signal(pidfd, number)
+        LocalKeeper({}).signal(pid, pidfd, number)
 
 
 class Log:

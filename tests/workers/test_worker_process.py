@@ -6,13 +6,13 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import pytest
 
 from tinfront.config.model import App
+from tinfront.keeper.local import LocalKeeper
 from tinfront.workers import frames
 from tinfront.workers.child import STOP
 from tinfront.workers.jobs import JobQueue
@@ -31,8 +31,7 @@ class Crew:
         return True
 
     def signal(self, pid: int, pidfd: int, number: int) -> None:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, number)
+        LocalKeeper({}).signal(pid, pidfd, number)
 
     def report_failure(self, text: str) -> None:
         self.told.append(("failure", text))
