@@ -74,6 +74,14 @@ filter quiet: quiet
     )
 
 
+def test_a_pool_that_grows_says_how_far(vocabulary):
+    more = TEXT.replace("threads = 3", "threads = 3\nworkers_min = 1\nworkers_max = 8")
+    text = describe(loads(more, vocabulary, directory="/"), vocabulary)
+    assert (
+        "app hello: demo:app, 1 to 8 workers of 3 threads; env = A=1, B=2; workers_min = 1; workers_max = 8\n" in text
+    )
+
+
 def test_without_a_vocabulary_plugins_options_are_shown_as_values(vocabulary):
     text = describe(loads(TEXT, vocabulary, directory="/"))
     assert "    /a/ -> static /; expires = 2592000.0\n" in text

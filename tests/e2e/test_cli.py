@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -231,3 +232,13 @@ def test_without_a_control_socket(tmp_path: Path) -> None:
     answer = tinfront("status", str(file))
     assert answer.returncode == 78
     assert "control = " in answer.stderr
+
+
+def test_a_signal_has_the_log_say_what_workers_do(tmp_path: Path) -> None:
+    with Server(tmp_path, GOOD) as server:
+
+        def said() -> bool:
+            server.signal(signal.SIGUSR2)
+            return re.search(r"=== corners, worker \d+, (ready|starting)", server.log.text) is not None
+
+        eventually(said, "nothing is said of any worker")

@@ -280,13 +280,18 @@ def test_a_signal_ends_an_idle_worker(
 ) -> None:
     front = Front(quiet_loop, rig_exchange, threads)
 
+    over = threading.Event()
+
     def stop() -> None:
         assert front.hear()[0][0] == frames.READY
         os.kill(os.getpid(), number)
+        while not over.wait(1.0):  # again, as the front does: the first may have come just before it fell asleep
+            os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=stop)
     thread.start()
     Worker(front.outfit, app).serve()
+    over.set()
     thread.join()
     front.close()
 
