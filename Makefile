@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp
 	$(BIN)/tinfront run etc/site.ini
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 	$(BIN)/trial --temp-directory $(VENV)/trial $(TRIAL)
 
 lint: $(VENV)/test.stamp

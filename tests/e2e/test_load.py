@@ -111,7 +111,7 @@ def test_soak(tmp_path: Path, mode: str, transport: str, certificate: Path, clie
         eventually(lambda: status(server)["connections"]["open"] == 0)
         before = weigh(running)[1]
         soak = Soak(running, SECONDS)
-        uvloop.run(soak.run(lambda _: None))
+        asyncio.run(soak.run(lambda _: None))
         assert soak.wrong == []
         assert set(soak.counts) == {"good", "slow", "break", "vanish", "answers"}
         assert soak.counts["answers"] >= 50
