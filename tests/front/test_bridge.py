@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 
 import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -11,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from tests.rig import Echo, Rig
 from tinfront.config.model import Limits
-from tinfront.front.bridge import BridgeLink, ReactorDescriptors
+from tinfront.front.bridge import BridgeLink, ReactorDescriptors, ReactorOpener
 from tinfront.front.roll import Roll
 from tinfront.interfaces import IDescriptors
 
@@ -94,6 +95,123 @@ def test_a_callback_that_fails_goes_on_being_called(rig, descriptors):
         descriptors.add_reader(one.fileno(), fail)
         rig.until(lambda: len(seen) > 2)
         descriptors.remove_reader(one.fileno())
+
+
+def test_the_other_end_of_a_pipe_is_closed(rig, descriptors):
+    """The kernel says so with POLLHUP alone, on which Twisted drops the descriptor without reading it."""
+    reading, writing = os.pipe()
+    seen = []
+
+    def read():
+        seen.append(os.read(reading, 10))
+        if not seen[-1]:
+            descriptors.remove_reader(reading)
+
+    descriptors.add_reader(reading, read)
+    os.close(writing)
+    rig.until(lambda: seen)
+    for _ in range(3):
+        rig.spin()
+    assert seen == [b""]
+    os.close(reading)
+
+
+def test_the_reader_of_a_pipe_has_gone(rig, descriptors):
+    reading, writing = os.pipe()
+    seen = []
+
+    def write():
+        seen.append(1)
+        descriptors.remove_writer(writing)
+
+    descriptors.add_writer(writing, write)
+    os.close(reading)
+    rig.until(lambda: seen)
+    os.close(writing)
+
+
+class Reused:
+    """The reactor finds two descriptors ready in one turn; the callback of the first closes the second.
+
+    What is opened then gets its number, and is handed the event that was meant for the one before.
+    """
+
+    def __init__(self, rig, descriptors):
+        self.rig, self.descriptors = rig, descriptors
+        self.first, self._wake = socket.socketpair()
+        self.number, self._other = os.pipe()  # whose end is POLLHUP alone
+
+    def run(self, then):
+        """Have ``then`` run when the number is free."""
+
+        def close_the_second():
+            self.descriptors.remove_reader(self.first.fileno())
+            self.descriptors.remove_reader(self.number)
+            os.close(self.number)
+            then()
+
+        self.descriptors.add_reader(self.first.fileno(), close_the_second)
+        self.descriptors.add_reader(self.number, lambda: pytest.fail("it is closed"))
+        self._wake.send(b"x")
+        os.close(self._other)
+        for _ in range(5):
+            self.rig.spin()
+
+    def close(self):
+        self.first.close()
+        self._wake.close()
+
+
+@pytest.fixture
+def reused(rig, descriptors):
+    reused = Reused(rig, descriptors)
+    yield reused
+    reused.close()
+
+
+def test_a_descriptor_outlives_an_event_of_the_one_before(rig, descriptors, reused):
+    seen, ends = [], []
+
+    def watch_another():
+        ends[:] = socket.socketpair()
+        one = ends[0] if ends[0].fileno() == reused.number else ends[1]
+        assert one.fileno() == reused.number
+        one.setblocking(False)
+
+        def receive():
+            with suppress(BlockingIOError):
+                seen.append(one.recv(10))
+
+        descriptors.add_reader(one.fileno(), receive)
+
+    reused.run(watch_another)
+    assert seen == []
+    for one in ends:
+        one.send(b"hello")
+    rig.until(lambda: seen)
+    assert seen == [b"hello"]
+    descriptors.remove_reader(reused.number)
+    for one in ends:
+        one.close()
+
+
+def test_a_client_outlives_an_event_of_the_descriptor_before(rig, reused):
+    roll = Roll(rig.capacity, Limits())
+    opener = ReactorOpener(rig.reactor, None)
+    connection = Echo(_Arrival())
+    client, ours = socket.socketpair()
+
+    def open_a_client():
+        roll.enter()
+        opener.open(ours, connection, roll, False)
+
+    reused.run(open_a_client)
+    client.send(b"hello")
+    rig.until(lambda: connection.received or connection.lost)
+    assert connection.received == b"hello"
+    connection.transport.abort()
+    rig.until(lambda: roll.current == 0)
+    client.close()
 
 
 @pytest.fixture

@@ -197,11 +197,7 @@ class Acceptor:
             entrance.opener.open(sock, connection, entrance.roll, arrival.secure and not plain_text)
         except Exception as error:  # noqa: BLE001 - one client's trouble must not stop the accepting
             sock.close()
-            entrance.roll.leave(arrival)
-            if isinstance(error, OSError):
-                log.debug("{peer} has gone: {error}", peer=arrival.peer, error=error)
-            else:
-                log.failure("a connection from {peer} could not be opened", peer=arrival.peer)
+            entrance.roll.unopened(arrival, error)
 
 
 def _local(sock: socket.socket) -> tuple[str, int]:

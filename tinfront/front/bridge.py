@@ -145,12 +145,31 @@ class ReactorOpener(Factory):
         self._reactor = reactor
         self._next: BridgeLink | None = None
         self._tls = wrap_tls(self, reactor, certificates) if certificates else None
+        self._accepted: list[tuple[socket.socket, IConnection, Roll, bool]] = []
 
     def open(self, sock: socket.socket, connection: IConnection, roll: Roll, secure: bool) -> None:
-        """See ``acceptor.Opener``."""
+        """See ``acceptor.Opener``.
+
+        The reactor may still hold an event for a descriptor that was closed earlier in this turn, and would take the
+        newcomer with the same number for it. So newcomers have to wait for the next turn.
+        """
+        if not self._accepted:
+            self._reactor.callLater(0, self._adopt_all)
+        self._accepted.append((sock, connection, roll, secure))
+
+    def _adopt_all(self) -> None:
+        accepted, self._accepted = self._accepted, []
+        for arrival in accepted:
+            self._adopt(*arrival)
+
+    def _adopt(self, sock: socket.socket, connection: IConnection, roll: Roll, secure: bool) -> None:
         self._next = BridgeLink(self._reactor, connection, roll, secure)
-        self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._tls if secure else self)
-        sock.close()  # the reactor has a duplicate
+        try:
+            self._reactor.adoptStreamConnection(sock.fileno(), sock.family, self._tls if secure else self)
+        except Exception as error:  # noqa: BLE001 - one client's trouble is not the next one's
+            roll.unopened(connection, error)
+        finally:
+            sock.close()  # the reactor has a duplicate
 
     def buildProtocol(self, addr: Any) -> BridgeLink | None:
         """See ``IProtocolFactory``: called by the reactor while ``open`` hands it a socket."""
@@ -167,8 +186,9 @@ def wrap_tls(factory: Factory, reactor: Any, certificates: Certificates) -> TLSM
 class _Watched:
     """One descriptor, for a Twisted reactor. The same object for both directions: the epoll reactor wants it so."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, reactor: Any) -> None:
         self._fd = fd
+        self._reactor = reactor
         self.read: tuple[Callable[..., object], tuple[Any, ...]] | None = None
         self.written: tuple[Callable[..., object], tuple[Any, ...]] | None = None
 
@@ -181,7 +201,18 @@ class _Watched:
         return "tinfront"
 
     def connectionLost(self, reason: Failure) -> None:
-        """See ``IFileDescriptor``. The owner finds out by itself."""
+        """See ``IFileDescriptor``. The reactor has dropped it for an event without anything to read.
+
+        That is how a pipe ends, which the owner has to see; or the event was meant for the descriptor that had this
+        number before, and was closed earlier in this very turn. Either way the owner reads or writes and finds out,
+        and who does not stop watching then is watched for again.
+        """
+        self.doRead()
+        self.doWrite()
+        if self.read is not None:
+            self._reactor.addReader(self)
+        if self.written is not None:
+            self._reactor.addWriter(self)
 
     def doRead(self) -> None:
         """See ``IReadDescriptor``."""
@@ -210,13 +241,13 @@ class ReactorDescriptors:
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """See ``IDescriptors``."""
-        watched = self._watched.setdefault(fd, _Watched(fd))
+        watched = self._watched.setdefault(fd, _Watched(fd, self._reactor))
         watched.read = callback, args
         self._reactor.addReader(watched)
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """See ``IDescriptors``."""
-        watched = self._watched.setdefault(fd, _Watched(fd))
+        watched = self._watched.setdefault(fd, _Watched(fd, self._reactor))
         watched.written = callback, args
         self._reactor.addWriter(watched)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tinfront.config.model import Limits
 from tinfront.front.addresses import Addresses
@@ -236,6 +237,18 @@ class Roll:
         """A socket never became a connection. Scanners do that all day, so it is counted and told at level debug."""
         self.handshake_failed += 1
         log.debug("handshake with {peer} failed: {error}", peer=peer, error=error)
+
+    def unopened(self, client: Any, error: Exception) -> None:
+        """An accepted socket has been closed because no connection could be made of it; called for that error.
+
+        :param client: a connection or arrival, whose ``peer`` was admitted.
+        """
+        peer = getattr(client, "peer", "a client")
+        if isinstance(error, OSError):
+            log.debug("{peer} has gone: {error}", peer=peer, error=error)
+        else:
+            log.error("a connection from {peer} could not be opened", peer=peer, log_failure=Failure(error))
+        self.leave(client)
 
     def wait(self, socket: Abortable, patience: float) -> None:
         """A socket is not yet a connection, and is aborted unless it leaves ``pending`` within so many seconds."""
