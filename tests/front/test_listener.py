@@ -13,7 +13,8 @@ import pytest
 from tests.rig import Rig, dial, port_of, talk
 from tinfront.config.model import Address, Limits
 from tinfront.errors import ConfigError
-from tinfront.front.listener import CannotListen
+from tinfront.front.listener import BETWEEN_PARTS, CannotListen
+from tinfront.front.roll import PART
 
 LOCAL = Address("tcp", "127.0.0.1", 0)
 
@@ -109,6 +110,33 @@ def test_the_sweep_expires_only_what_is_overdue(rig):
     listener.sweep(now=100.0)
     assert [connection.calls for _, connection in clients] == [["made"], ["made", "expire"], ["made"]]
     rig.until(lambda: clients[1][1].lost)
+    for client, _ in clients:
+        client.close()
+
+
+def test_a_sweep_with_much_to_look_at_lets_others_have_their_turn(fast):
+    listener = fast.listen()
+    clients = [fast.connect(listener) for _ in range(PART + 1)]
+    for _, connection in clients:
+        connection.deadline = 0.0
+    fast.reactor.advance(1.0)
+    assert [connection.calls[-1] for _, connection in clients] == ["expire"] * PART + ["made"]
+    fast.reactor.advance(BETWEEN_PARTS)
+    assert clients[-1][1].calls == ["made", "expire"]
+    fast.until(lambda: all(connection.lost for _, connection in clients))
+    for client, _ in clients:
+        client.close()
+
+
+def test_a_listener_may_end_in_the_middle_of_a_sweep(fast):
+    listener = fast.listen()
+    clients = [fast.connect(listener) for _ in range(PART + 1)]
+    for _, connection in clients:
+        connection.deadline = 0.0
+    fast.reactor.advance(1.0)
+    ended = listener.stopService()
+    fast.until(lambda: ended.called)
+    assert fast.reactor.getDelayedCalls() == []
     for client, _ in clients:
         client.close()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from tests.transports import HIGH, Front, Later, Producer, replies, statuses
 from tinfront.config.model import Limits
-from tinfront.front.patience import STARVED_MAX, WATCHED, Patience
+from tinfront.front.patience import LOOK, STARVED_MAX, WATCHED, Patience
 from tinfront.front.spool import Budget
 from tinfront.http.message import ResponseHead
 
@@ -261,7 +262,7 @@ def test_handlers_have_all_the_time_they_need(front: Front, later: Later) -> Non
     client = front.connect()
     client.send(GET)
     front.pass_time(3600)
-    assert client.connection.deadline == WATCHED
+    assert front.now <= client.connection.deadline <= front.now + LOOK
     later.answer()
     assert statuses(client.news()) == [200]
 
@@ -411,9 +412,31 @@ def test_what_is_watched_stays_watched(front: Front, later: Later) -> None:
         client.send(GET)
         assert client.connection.deadline == WATCHED
         front.pass_time(10)
-        assert client.connection.deadline == WATCHED
+        assert front.now <= client.connection.deadline <= front.now + LOOK
         later.answer()
         assert client.connection.deadline == front.now + Limits().keepalive_timeout
+
+
+@pytest.mark.parametrize(("send_timeout", "pause"), [(60, LOOK), (8, 1.0), (0.8, 0.1)])
+def test_how_soon_the_next_look_comes(front: Front, later: Later, send_timeout: float, pause: float) -> None:
+    """Thousands of slow clients cost little: a look a second at each of them would be 5 µs times their number."""
+    client = front.connect(room=0)
+    client.connection.terms.limits = replace(client.connection.terms.limits, send_timeout=send_timeout)
+    client.send(GET)
+    later.answer(body=[b"x" * (HIGH + 1)] * 2)
+    client.connection.expire(front.now)
+    assert client.connection.deadline == pytest.approx(front.now + pause)
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(0, 60), (200, 40)])
+def test_the_last_look_is_in_time(front: Front, later: Later, rate: int, limit: float) -> None:
+    client = front.connect()
+    client.connection.terms.limits = replace(client.connection.terms.limits, body_timeout=60, body_rate=rate)
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n" + b"x" * 8000)
+    client.connection.expire(front.now)
+    front.now += limit - 0.5
+    client.connection.expire(front.now)
+    assert client.connection.deadline == pytest.approx(front.now + 0.5)
 
 
 def test_pipelined_behind_a_late_answer(front: Front, later: Later) -> None:

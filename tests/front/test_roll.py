@@ -7,7 +7,7 @@ import pytest
 from tinfront.config.model import Limits
 from tinfront.front import roll as roll_module
 from tinfront.front.addresses import Addresses
-from tinfront.front.roll import Arrival, Capacity, Roll
+from tinfront.front.roll import PART, Arrival, Capacity, Roll
 from tinfront.http.forwarded import Trust
 
 
@@ -114,6 +114,22 @@ def test_the_sweep_closes_nobody_while_there_is_room(capacity, roll):
     roll.made(link)
     roll.sweep(1e6)
     assert link.calls == []
+
+
+def test_a_sweep_with_much_to_look_at_is_in_parts(roll):
+    links = [Link() for _ in range(2 * PART + 1)]
+    for link in links:
+        link.deadline = 0.0
+        roll.made(link)
+    parts = roll.sweep_in_parts(1.0)
+    looks = []
+    for _ in parts:
+        looks.append(sum(link.calls == ["expire"] for link in links))
+        roll.lost(links[-1])  # between two parts: nobody looks at it any more
+    assert looks == [PART, 2 * PART]
+    assert links[-1].calls == []
+    roll.sweep(1.0)
+    assert [link.calls for link in links[:-1]] == [["expire", "expire"]] * 2 * PART
 
 
 def test_an_address_has_its_share(capacity):

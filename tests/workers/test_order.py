@@ -18,7 +18,7 @@ from tinfront.workers.order import BRIEFLY, Line, Shed, client_of
 def at_once() -> Iterator[None]:
     """The rules hold from the beginning, whatever the moments are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order, "BRIEFLY", float("-inf"))
+        patch.setattr(order, "BRIEFLY", -1e9)
         yield
 
 

@@ -21,7 +21,7 @@ AHEAD = {"prefork": LOOK_AHEAD + 1, "threads": 16}
 @pytest.fixture(autouse=True)
 def restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """With threads, apps are imported into this process. The rules of the line hold from the beginning."""
-    monkeypatch.setattr(order, "BRIEFLY", float("-inf"))
+    monkeypatch.setattr(order, "BRIEFLY", -1e9)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     before = set(sys.modules)
     yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,9 @@ log = Logger(namespace="tinfront.listen")
 
 SWEEP = 1.0
 """Seconds between looks at the deadlines."""
+
+BETWEEN_PARTS = 0.005
+"""Seconds that a sweep with much to look at gives to others: thousands of slow clients must not make the fast wait."""
 
 LAST_WORDS = 0.5
 """Seconds that a client has to take the refusal of a request that was not finished within the grace."""
@@ -88,8 +91,9 @@ class Listener(Service):
         self._endpoint: EndpointDoor | None = None
         self._heritage: list[tuple[Listener, Door, Door]] = []
         self._endpoint_of: Listener | None = None
-        self._sweeping = LoopingCall(self.sweep)
+        self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = ground.reactor
+        self._rest_of_sweep: Any = None
 
     @property
     def connections(self) -> dict[IConnection, Any]:
@@ -211,8 +215,19 @@ class Listener(Service):
     # --- running
 
     def sweep(self, now: float | None = None) -> None:
-        """Expire what is overdue. Called once a second."""
+        """Expire what is overdue, all at once."""
         self.roll.sweep(time.monotonic() if now is None else now)
+
+    def _sweep(self) -> None:
+        """Once a second the same, in parts between which everybody gets a turn."""
+        if self._rest_of_sweep is None:
+            self._go_on(self.roll.sweep_in_parts(time.monotonic()))
+
+    def _go_on(self, parts: Iterator[None]) -> None:
+        self._rest_of_sweep = None
+        for _ in parts:
+            self._rest_of_sweep = self._ground.reactor.callLater(BETWEEN_PARTS, self._go_on, parts)
+            return
 
     # --- stopping
 
@@ -269,6 +284,9 @@ class Listener(Service):
         """Nobody is inside any more."""
         if self._sweeping.running:
             self._sweeping.stop()
+        if self._rest_of_sweep is not None:
+            self._rest_of_sweep.cancel()
+            self._rest_of_sweep = None
         if self.roll in self._ground.capacity.rolls:
             self._ground.capacity.rolls.remove(self.roll)
 

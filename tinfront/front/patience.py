@@ -1,8 +1,8 @@
 """How long a connection is waited for: the rules of the deadlines, applied by the listener's one sweep a second.
 
 A connection's ``deadline`` is a number. Where nothing is due (idle, or a head that trickles in) it is the moment at
-which patience ends. Where something is due it is ``WATCHED``: each sweep then looks for progress, so that bytes cost
-nothing to account for as they pass.
+which patience ends. Where something is due it is ``WATCHED``: the next sweep then looks for progress, so that bytes
+cost nothing to account for as they pass, and says when another look is worth while.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from tinfront.front import closing
 from tinfront.wire.h1_head import request_line
 
 if TYPE_CHECKING:
+    from tinfront.config.model import Limits
     from tinfront.front.connection import Connection
     from tinfront.front.exchange import Exchange
+    from tinfront.front.outbox import Outbox
 
 WATCHED = 0.0
 """A deadline that every sweep finds passed."""
+
+LOOK = 4.0
+"""Seconds between two looks at a slow client, or an eighth of the patience if that is shorter."""
 
 STARVED_MAX = 5.0
 """Seconds for which an answer may hold its worker while the spool has no room for it."""
@@ -89,8 +94,9 @@ def expire(connection: Connection, now: float) -> None:
         _watch_lingering(connection, now)
     elif connection.exchanges:
         connection.deadline = WATCHED
-        for exchange in tuple(connection.exchanges.values()):
-            _watch(connection, exchange, now)
+        rest = min([_watch(connection, exchange, now) for exchange in tuple(connection.exchanges.values())])
+        if connection.deadline == WATCHED:  # nothing has come to an end
+            connection.deadline = now + rest
     elif connection.transport is None:
         closing.abort(connection)
     elif connection.codec.held and connection.writable and not connection.transport.is_closing():
@@ -103,35 +109,53 @@ def expire(connection: Connection, now: float) -> None:
         _watch_idle(connection, now)
 
 
-def _watch(connection: Connection, exchange: Exchange, now: float) -> None:
+def _watch(connection: Connection, exchange: Exchange, now: float) -> float:
+    """Look whether the client keeps an exchange waiting for too long. Returns seconds until the next look, at most."""
     patience, limits = connection.patience, connection.terms.limits
     if exchange.body is not None and exchange.incomplete and not exchange.body.paused:
-        length = exchange.body.length
-        if patience.idle_for(exchange.number, length, now) >= limits.body_timeout:
-            exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
-        elif (age := now - exchange.received) > limits.body_rate_grace and length < age * limits.body_rate:
-            exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
-    elif exchange.state == _HEAD:
-        if now - exchange.started >= limits.filter_timeout:
+        return _watch_body(exchange, exchange.body.length, patience, limits, now)
+    if exchange.state == _HEAD:
+        waited = now - exchange.started
+        if waited >= limits.filter_timeout:
             exchange.refuse(504, "filter-timeout", f"a filter has kept it waiting for {limits.filter_timeout:g} s")
-    elif exchange.state == _SENDING and not _starved(connection, exchange, now) and _stuck(connection):
-        mark = (exchange.sent, connection.transport.get_write_buffer_size())
-        if patience.idle_for(exchange.number, mark, now) >= limits.send_timeout:
-            exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+        return _until_next(limits.filter_timeout, waited)
+    if exchange.state == _SENDING:
+        outbox = connection.outboxes.get(exchange.stream_id)
+        if outbox is not None and outbox.starved:
+            _watch_starved(connection, exchange, outbox, now)
+            return 0.0
+        if _stuck(connection):
+            mark = (exchange.sent, connection.transport.get_write_buffer_size())
+            idle = patience.idle_for(exchange.number, mark, now)
+            if idle >= limits.send_timeout:
+                exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
+            return _until_next(limits.send_timeout, idle)
+    return _until_next(limits.send_timeout, 0.0)
 
 
-def _starved(connection: Connection, exchange: Exchange, now: float) -> bool:
-    """Whether the answer was cut, as for too long neither the spool nor the client has taken what its worker has."""
-    outbox, budget = connection.outboxes.get(exchange.stream_id), connection.terms.budget
-    if outbox is None or not outbox.starved:
-        return False
+def _watch_body(exchange: Exchange, length: int, patience: Patience, limits: Limits, now: float) -> float:
+    idle = patience.idle_for(exchange.number, length, now)
+    age = now - exchange.received
+    enough_until = max(limits.body_rate_grace, length / limits.body_rate if limits.body_rate else math.inf)
+    if idle >= limits.body_timeout:
+        exchange.refuse(408, "body-timeout", f"no byte of the body came for {limits.body_timeout:g} s")
+    elif age > enough_until:
+        exchange.refuse(408, "body-too-slow", f"{length} bytes of the body in {age:.0f} s")
+    return min(_until_next(limits.body_timeout, idle), enough_until - age)
+
+
+def _until_next(limit: float, waited: float) -> float:
+    return min(LOOK, limit / 8, limit - waited)
+
+
+def _watch_starved(connection: Connection, exchange: Exchange, outbox: Outbox, now: float) -> None:
+    """For too long neither the spool nor the client has taken what the exchange's worker has: cut it, or try again."""
+    budget = connection.terms.budget
     if connection.patience.idle_for(-exchange.number, None, now) >= STARVED_MAX:
         budget.cut += 1
         exchange.abort("spool-full", f"the spool has had no room for {STARVED_MAX:g} s, and the client is slow")
-        return True
-    if budget.used < budget.limit:
+    elif budget.used < budget.limit:
         outbox.feed()
-    return False
 
 
 def _stuck(connection: Connection) -> bool:

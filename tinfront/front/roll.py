@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,6 +25,9 @@ log = Logger(namespace="tinfront.listen")
 
 FAREWELL = 2.0
 """Seconds in which an idle client of a server that stops may ask once more: its request may be on its way already."""
+
+PART = 32
+"""Overdue connections that are looked at before others get their turn."""
 
 _WARN_EVERY = 60.0
 _SPARES = 8
@@ -271,10 +274,19 @@ class Roll:
         self.parting[link] = link.buffered(), time.monotonic()
 
     def sweep(self, now: float) -> None:
-        """Expire what is overdue; once a second, 0.4 ms for 10,000 connections."""
+        """Expire what is overdue, all at once."""
+        for _ in self.sweep_in_parts(now):
+            pass
+
+    def sweep_in_parts(self, now: float) -> Iterator[None]:
+        """The same in parts of a fraction of a millisecond; 10,000 who are not overdue are one, and cost 0.4 ms."""
+        looks = 0
         for connection in tuple(self.connections):
-            if connection.deadline < now:
+            if connection.deadline < now and connection in self.connections:
                 self._guard(connection, connection.expire, now)
+                looks += 1
+                if looks % PART == 0:
+                    yield
         for socket, until in tuple(self.pending.items()):
             if now >= until:
                 socket.abort()

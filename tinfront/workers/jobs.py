@@ -24,7 +24,7 @@ from tinfront.workers.descriptors import send_with_body
 from tinfront.workers.frames import BODY_INLINE, JobTooLarge, encode_job
 from tinfront.workers.inlet import Inlet
 from tinfront.workers.live import LIVE
-from tinfront.workers.order import BRIEFLY, NEVER, Line, Shed
+from tinfront.workers.order import NEVER, Line, Pace, Shed
 
 if TYPE_CHECKING:
     from tinfront.workers.streamed import Streamed
@@ -103,7 +103,6 @@ class JobQueue:
         self.shed = Shed()
         self.pending: dict[int, Job] = {}
         self.limit = slots * (1 + look_ahead)
-        self._look_ahead = look_ahead
         self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
         self.board_slots = 2 * slots
@@ -112,7 +111,7 @@ class JobQueue:
         self._clock = clock
         self._watcher = watcher
         self._last_id = 0
-        self._adapted = (0, 0.0)  # the last id, and when
+        self._pace = Pace()
         self._doubted: list[tuple[Job, int]] = []  # with the id that is revoked: it may have a new one by now
         self._timer: Any = None
         self._is_open = False
@@ -176,10 +175,8 @@ class JobQueue:
             self.line_up()
 
     def adapt(self, now: float) -> None:
-        """Look as far ahead as workers get in a moment: short jobs come in bunches, and long ones stay in line."""
-        before, since = self._adapted
-        self._adapted = self._last_id, now
-        each = int((self._last_id - before) / max(now - since, 0.001) * BRIEFLY) // self._slots
+        """Look as far ahead as workers get in a moment."""
+        each = self._pace.briefly(self._last_id, now) // self._slots
         self.limit = self._slots * (1 + min(LOOK_AHEAD_MAX, max(self._look_ahead, each)))
 
     def line_up(self) -> None:

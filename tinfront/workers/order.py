@@ -55,6 +55,25 @@ class Shed:
         self.full = self.timeout = self.gone = 0
 
 
+class Pace:
+    """How fast workers get on: short jobs are handed out in bunches, and long ones stay where they can be ordered."""
+
+    __slots__ = ("_begun", "_since")
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._since = 0.0
+
+    def briefly(self, begun: int, now: float) -> int:
+        """How many jobs begin in ``BRIEFLY`` seconds, as it has been since the last call.
+
+        :param begun: jobs begun so far; :param now: monotonic seconds.
+        """
+        before, since = self._begun, self._since
+        self._begun, self._since = begun, now
+        return int((begun - before) / max(now - since, 0.001) * BRIEFLY)
+
+
 class Lane(OrderedDict[Any, Any]):
     """Those of one client, in the order in which they came: exchange to item.
 

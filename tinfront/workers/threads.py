@@ -19,7 +19,7 @@ from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog
 from tinfront.workers.census import stack_of
 from tinfront.workers.jobs import LOOK_AHEAD, refuse
-from tinfront.workers.order import BRIEFLY, NEVER
+from tinfront.workers.order import NEVER, Pace
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
@@ -70,7 +70,7 @@ class ThreadPool(Pool):
         self.sent: set[Task] = set()
         self._sent_min = self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
         self._begun = 0
-        self._adapted = (0, 0.0)  # how many had begun, and when
+        self._pace = Pace()
         self._left: dict[Task, float] = {}
         self._loading = False
         self._interval = 0.0
@@ -181,15 +181,8 @@ class ThreadPool(Pool):
                     self._fail_overdue(task, now - task.claimed)
             self._sweep_left(now, limit)
         self._relay.report()
-        self._adapt(now)
+        self._sent_max = min(SENT_MAX, max(self._sent_min, self._pace.briefly(self._begun, now)))
         self._pump()
-
-    def _adapt(self, now: float) -> None:
-        """Give out as much as threads get done in a moment: short tasks come in bunches, and long ones stay in line."""
-        before, since = self._adapted
-        self._adapted = self._begun, now
-        briefly = int((self._begun - before) / max(now - since, 0.001) * BRIEFLY)
-        self._sent_max = min(SENT_MAX, max(self._sent_min, briefly))
 
     def _sweep_left(self, now: float, limit: float) -> None:
         """Threads that go on for a client that has left: a stuck one must not cost its slot for ever."""
