@@ -29,7 +29,7 @@ from typing import Any
 
 from bench.slow.clients import BEAT, KINDS, Client
 
-SLOTS = 50
+SLOTS = 500
 """Parts of a beat: the crowd does not move in step."""
 OPENING = 256
 """Connections that are being opened at a time, or wait for their first answer: slow clients are no burst."""
