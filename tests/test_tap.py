@@ -74,5 +74,5 @@ class PluginTests(SynchronousTestCase):
         self.assertIs(makers[0].options, tap.Options)
 
     def test_demo_site(self):
-        """The file that the README starts with is right."""
+        """The file of ``make run`` is right."""
         self.assertEqual(list(tap.read(DEMO).apps), ["demo"])

@@ -74,3 +74,18 @@ def test_a_certificate_that_may_not_be_read_is_left_to_whoever_may(vocabulary, t
 
     monkeypatch.setattr("tinfront.config.checks.open", refuse, raising=False)
     assert loads(text, vocabulary, directory=str(tmp_path)).sites[0].certificate_key == f"{tmp_path}/a.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "default"),
+    [("[site:a]", True), ("[site:a]\nencoded_slashes = reject", True), ("[site:a]\nhosts = a.test", False)],
+)
+def test_a_site_alone_answers_everybody_unless_it_is_told_for_whom(text, default, vocabulary):
+    [site] = loads(LISTEN + text, vocabulary).sites
+    assert site.default is default
+
+
+@pytest.mark.parametrize("text", ["[site:a]\ndefault = no", "[site:a]\n[site:b]\ndefault = yes"])
+def test_but_not_against_what_is_written(text, vocabulary):
+    with pytest.raises(ConfigError, match="can never be asked for"):
+        loads(LISTEN + text, vocabulary)

@@ -93,3 +93,38 @@ def test_any_option_may_refer_to_an_app():
 def test_headers_may_be_spaced(header, vocabulary):
     (route,) = loads(REST + f"[{header}]\nrespond = 200", vocabulary).sites[0].routes
     assert (route.site, route.kind, route.pattern) == ("demo", "prefix", "/")
+
+
+# --- an application that a route names directly
+
+APP_HANDLER = handler(Option("app", option.app_name, required=True))
+
+
+def with_routes(*sections, **more):
+    text = "[listen:http]\naddress = :80\n[site:demo]\n" + "".join(f"[route:demo {each}\n" for each in sections)
+    return loads(text, Words(app=APP_HANDLER), **more)
+
+
+def test_an_application_beside_the_file():
+    config = with_routes("/]\napp = shop.wsgi:application", "/again]\napp = shop.wsgi:application", directory="/srv")
+    assert list(config.apps) == ["shop.wsgi:application"]
+    [app] = config.apps.values()
+    assert (app.wsgi, app.path) == ("shop.wsgi:application", ("/srv",))
+    assert [route.settings["app"] for route in config.sites[0].routes] == [app.name] * 2
+
+
+def test_what_is_no_application():
+    with pytest.raises(ConfigError) as caught:
+        with_routes("/]\napp = shop:", "/a]\napp = shop")
+    assert [line.partition(" app: ")[2] for line in caught.value.findings] == [
+        '"shop:" is not of the form package.module:object or package.module:factory()',
+        "there is no [app:shop]",
+    ]
+
+
+def test_the_same_name_in_two_directories(tmp_path):
+    """Each would be found beside the file that names it, so they are not the same application."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "more.ini").write_text("[route:demo /b]\napp = shop:app\n")
+    with pytest.raises(ConfigError, match=r"is that of .* already: write an \[app:NAME\] for each"):
+        with_routes("/a]\napp = shop:app\n[server]\ninclude = sub/more.ini", directory=str(tmp_path))

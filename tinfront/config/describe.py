@@ -43,7 +43,8 @@ def _lines(config: Config, vocabulary: Vocabulary | None) -> Iterator[str]:
             rows = vocabulary.handler(route.handler).OPTIONS if vocabulary else None
             yield f"    {_route(route, rows)}"
     for app in config.apps.values():
-        yield f"app {app.name}: {app.wsgi}, {_size(app)}{_changed(APP, _values(app), _app_defaults(app))}"
+        named = app.name if app.name == app.wsgi else f"{app.name}: {app.wsgi}"
+        yield f"app {named}, {_size(app)}{_changed(APP, _values(app), _app_defaults(app))}"
     for item in config.filters.values():
         rows = vocabulary.filter(item.type).OPTIONS if vocabulary else None
         yield f"filter {item.name}: {item.type}{_settings(item.settings, rows)}"

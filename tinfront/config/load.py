@@ -123,8 +123,10 @@ class _Builder:
             for block in blocks[word].values():
                 block.parse(SECTIONS[word].options)
                 block.reject_unknown(SECTIONS[word].options)
+        _settle_default(list(blocks["site"].values()))
+        apps = {name: App(name, **block.values, place=block.place) for name, block in blocks["app"].items()}
         filters = {name: read_filter(block, self._vocabulary) for name, block in blocks["filter"].items()}
-        routes = RouteReader(self._vocabulary, blocks["site"], blocks["app"], filters).read(blocks["route"].values())
+        routes = RouteReader(self._vocabulary, blocks["site"], apps, filters).read(blocks["route"].values())
         checks.check(blocks, Place(file, 1), self._findings)
         self._findings.raise_if_any()
         return Config(
@@ -132,7 +134,7 @@ class _Builder:
             _server(blocks["server"].get("")),
             tuple(_listener(block) for block in blocks["listen"].values()),
             tuple(_site(block, routes[name]) for name, block in blocks["site"].items()),
-            {name: App(name, **block.values, place=block.place) for name, block in blocks["app"].items()},
+            apps,
             filters,
             Place(file, 1),
         )
@@ -160,6 +162,12 @@ class _Builder:
         if known is not block:
             block.complain("", f"the section is given twice, first at {known.place.file}:{known.place.line}")
             block.parse(SECTIONS[word].options)
+
+
+def _settle_default(sites: list[Block]) -> None:
+    """A site alone, of which nothing is said, answers everybody."""
+    if len(sites) == 1 and sites[0].given.keys().isdisjoint(("hosts", "default")):
+        sites[0].values["default"] = True
 
 
 def _server(block: Block | None) -> Server:

@@ -7,8 +7,8 @@ from typing import Any
 
 from tinfront.config.block import Block
 from tinfront.config.finding import did_you_mean
-from tinfront.config.model import Filter, Route
-from tinfront.config.option import Option
+from tinfront.config.model import App, Filter, Route
+from tinfront.config.option import Option, module_object
 from tinfront.config.pattern import parse_pattern
 from tinfront.config.schema import FILTER, ROUTE
 from tinfront.config.vocabulary import Module, Vocabulary
@@ -30,10 +30,11 @@ class RouteReader:
     """Reads all routes; knows what they may refer to.
 
     :param filters: by name; a filter type that a route names directly is added, with the defaults of its options.
+    :param apps: likewise, where a route names a WSGI application directly.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, sites: Collection[str], apps: Collection[str], filters: dict[str, Filter]
+        self, vocabulary: Vocabulary, sites: Collection[str], apps: dict[str, App], filters: dict[str, Filter]
     ) -> None:
         self._vocabulary = vocabulary
         self._sites = sites
@@ -114,10 +115,27 @@ class RouteReader:
             return {}
         settings = _settings(block, ROUTE, module, self._hints(block, word, module))
         for row in module.OPTIONS:
-            name = settings.get(row.name)
-            if row.kind.refers == "app" and block.sound(row.name) and name is not None and name not in self._apps:
-                block.complain(row.name, f"there is no [app:{name}]{did_you_mean(name, self._apps)}")
+            if row.kind.refers == "app" and block.sound(row.name) and settings.get(row.name) is not None:
+                self._check_app(block, row.name, settings[row.name])
         return settings
+
+    def _check_app(self, block: Block, option: str, name: str) -> None:
+        if ":" in name:
+            self._add_app(block, option, name)
+        elif name not in self._apps:
+            block.complain(option, f"there is no [app:{name}]{did_you_mean(name, self._apps)}")
+
+    def _add_app(self, block: Block, option: str, wsgi: str) -> None:
+        """An application that a route names directly: found beside the file that says so, and nothing else special."""
+        try:
+            module_object.parse(wsgi, block.section.directory)
+        except ValueError as error:
+            block.complain(option, str(error))
+            return
+        path = (block.section.directory,)
+        app = self._apps.setdefault(wsgi, App(wsgi, wsgi, path, place=block.place))
+        if app.path != path:
+            block.complain(option, f'"{wsgi}" is that of {app.path[0]} already: write an [app:NAME] for each')
 
     def _hints(self, block: Block, word: str, module: Module) -> dict[str, str]:
         """What to say of options of other handlers. Those are imported only if an option is unknown."""

@@ -148,7 +148,7 @@ SITE = (
         kinds.boolean,
         False,
         "Whether the site answers for hosts that no site names. Without such a site they are answered "
-        "404, over TLS 421.",
+        "404, over TLS 421. The only site of a configuration is the default one, unless it has hosts.",
     ),
     Option(
         "certificate",

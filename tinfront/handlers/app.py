@@ -18,8 +18,9 @@ OPTIONS = (
     Option(
         "app",
         app_name,
-        doc="The [app:NAME] that answers. Under a prefix route, SCRIPT_NAME is the prefix without its last slash and "
-        "PATH_INFO what follows it.",
+        doc="The [app:NAME] that answers; or the WSGI application itself, such as mysite.wsgi:application, which is "
+        "found beside this file and has the defaults of an [app:NAME] otherwise. Under a prefix route, SCRIPT_NAME is "
+        "the prefix without its last slash and PATH_INFO what follows it.",
         required=True,
     ),
     Option(
