@@ -12,12 +12,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from bench import chart, peers, report, scenarios
+from bench import chart, console, peers, report, scenarios
 from bench.measure import Sample, measure
 from bench.peers import Peer
 from bench.report import Trial
@@ -121,11 +120,11 @@ class Run:
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line. Exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="tinfront side by side with its peers.")
-    parser.add_argument("--rounds", type=_positive, default=3, help="alternating rounds (default: %(default)s)")
-    parser.add_argument("--seconds", type=_positive, default=4, help="of load per round (default: %(default)s)")
+    parser.add_argument("--rounds", type=console.positive, default=3, help="alternating rounds (default: %(default)s)")
+    parser.add_argument("--seconds", type=console.positive, default=4, help="of load per round (default: %(default)s)")
     names = ", ".join(scenario.name for scenario in scenarios.SCENARIOS)
-    parser.add_argument("--only", type=_words, default=[], metavar="SCENARIO,…", help=names)
-    parser.add_argument("--peers", type=_words, default=[], metavar="PEER,…", help=", ".join(peers.words()))
+    parser.add_argument("--only", type=console.words, default=[], metavar="SCENARIO,…", help=names)
+    parser.add_argument("--peers", type=console.words, default=[], metavar="PEER,…", help=", ".join(peers.words()))
     parser.add_argument("--quick", action="store_true", help="one round of one second, no warm-up")
     parser.add_argument("--json", type=Path, metavar="PATH", help=f"write the numbers there (full run: {JSON})")
     parser.add_argument("--chart", type=Path, metavar="PATH", help=f"draw the chart there (full run: {CHART})")
@@ -148,14 +147,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the bench. Returns the exit status."""
     options = arguments(argv)
     if options.draw is not None:
-        _draw(options.chart or CHART, json.loads(options.draw.read_text()))
+        console.write(options.chart or CHART, chart.draw(json.loads(options.draw.read_text())))
         return 0
     if peers.find("wrk") is None:
         print("bench: wrk is not installed (Debian: apt-get install wrk, or make bench-setup)", file=sys.stderr)
         return 2
-    run = Run((options.rounds, options.seconds), 0 if options.quick else WARM, _teller())
+    run = Run((options.rounds, options.seconds), 0 if options.quick else WARM, console.teller())
     run.say(f"about {run.estimate(options.scenarios, options.servers) / 60:.1f} minutes")
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, console.terminated)
     try:
         with Stage(options.scenarios) as stage:
             run.go(stage, options.scenarios, options.servers)
@@ -167,39 +166,9 @@ def main(argv: Sequence[str]) -> int:
         report.write(options.json, told)
         run.say(f"wrote {options.json}")
     if options.chart is not None:
-        _draw(options.chart, told)
+        console.write(options.chart, chart.draw(told))
         run.say(f"drew {options.chart}")
     return int(run.failed())
-
-
-def _draw(path: Path, told: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(chart.draw(told))
-
-
-def _teller() -> Callable[[str], None]:
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        print(f"[{minutes}:{seconds:02}] {text}", file=sys.stderr, flush=True)
-
-    return say
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    sys.exit(128 + number)
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 if __name__ == "__main__":

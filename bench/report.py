@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import console
 from bench.measure import Sample
 from bench.peers import Peer
 from bench.scenarios import Scenario
@@ -148,8 +149,7 @@ def document(
 
 def write(path: Path, told: Mapping[str, Any]) -> None:
     """Write the run's document, readable and with a stable order of keys."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    console.write(path, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 
 def _comparison(ratio: Mapping[str, float]) -> str:

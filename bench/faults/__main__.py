@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -77,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     print(table(results))
     path = options.json or (JSON if options.only == names and options.seconds == SECONDS else None)
     if path is not None:
-        path.write_text(json.dumps(document(results, options.seconds), indent=1) + "\n")
+        report.write(path, document(results, options.seconds))
     return int(any(server == TINFRONT and finding.reached is False for _, server, finding in results))
 
 

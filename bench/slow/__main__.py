@@ -11,12 +11,11 @@ import argparse
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from bench import app, peers
+from bench import app, console, peers
 from bench.report import machine, write
 from bench.slow import beside, burst, chart, memory, overload, report, soak
 from bench.slow.crowd import raise_limit
@@ -31,15 +30,15 @@ SCENARIOS = ("beside", "memory", "burst", "overload", "soak")
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line. Exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.slow", description="What slow clients do to a server.")
-    parser.add_argument("--rounds", type=_positive, default=3, help="with and without (default: %(default)s)")
-    parser.add_argument("--seconds", type=_positive, default=4, help="of load per round (default: %(default)s)")
-    parser.add_argument("--clients", type=_positive, default=5000, help="slow ones (default: %(default)s)")
-    parser.add_argument("--kinds", type=_words, default=(), help=", ".join(kind.name for kind in beside.KINDS))
-    parser.add_argument("--overload", type=_positive, default=30, metavar="SECONDS", help="default: %(default)s")
-    parser.add_argument("--soak", type=_positive, default=600, metavar="SECONDS", help="default: %(default)s")
+    parser.add_argument("--rounds", type=console.positive, default=3, help="with and without (default: %(default)s)")
+    parser.add_argument("--seconds", type=console.positive, default=4, help="of load per round (default: %(default)s)")
+    parser.add_argument("--clients", type=console.positive, default=5000, help="slow ones (default: %(default)s)")
+    parser.add_argument("--kinds", type=console.words, default=(), help=", ".join(kind.name for kind in beside.KINDS))
+    parser.add_argument("--overload", type=console.positive, default=30, metavar="SECONDS", help="default: %(default)s")
+    parser.add_argument("--soak", type=console.positive, default=600, metavar="SECONDS", help="default: %(default)s")
     parser.add_argument("--bursts", type=_numbers, default=(3000, 10000), metavar="N,…", help="default: 3000,10000")
-    parser.add_argument("--only", type=_words, default=(), metavar="SCENARIO,…", help=", ".join(SCENARIOS))
-    parser.add_argument("--peers", type=_words, default=(), metavar="PEER,…", help=", ".join(NAMES))
+    parser.add_argument("--only", type=console.words, default=(), metavar="SCENARIO,…", help=", ".join(SCENARIOS))
+    parser.add_argument("--peers", type=console.words, default=(), metavar="PEER,…", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="everything small: a look at whether it works")
     parser.add_argument("--json", type=Path, metavar="PATH", help=f"write the numbers there (full run: {JSON})")
     parser.add_argument("--chart", type=Path, metavar="PATH", help=f"draw the chart there (full run: {CHART})")
@@ -75,19 +74,19 @@ def run(stage: Stage, options: argparse.Namespace, say: Callable[[str], None]) -
             entry = {"name": kind.name, "title": kind.title, "tls": kind.tls}
             entry["servers"] = list(beside.measure(stage, kind, one, plan, say))
             told["beside"].append(entry)
-            _show(report.beside(entry))
+            console.show(report.beside(entry))
     if "memory" in wanted:
         told["memory"] = list(memory.measure(stage, one, options.clients, say))
-        _show(report.memory(told["memory"]))
+        console.show(report.memory(told["memory"]))
     if "burst" in wanted:
         told["burst"] = [each for size in options.bursts for each in burst.measure(stage, one, size, say)]
-        _show(report.burst(told["burst"]))
+        console.show(report.burst(told["burst"]))
     if "overload" in wanted:
         told["overload"] = list(overload.measure(stage, many, options.overload, say))
-        _show(report.overload(told["overload"]))
+        console.show(report.overload(told["overload"]))
     if "soak" in wanted:
         told["soak"] = list(soak.measure(stage, one[:1], options.soak, say))
-        _show(report.soak(told["soak"]))
+        console.show(report.soak(told["soak"]))
     return told
 
 
@@ -95,14 +94,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the bench. Returns the exit status."""
     options = arguments(argv)
     if options.draw is not None:
-        _draw(options.chart or CHART, json.loads(options.draw.read_text()))
+        console.write(options.chart or CHART, chart.draw(json.loads(options.draw.read_text())))
         return 0
     if peers.find("wrk") is None:
         print("bench: wrk is not installed (Debian: apt-get install wrk, or make bench-setup)", file=sys.stderr)
         return 2
-    say = _teller()
+    say = console.teller()
     say(f"{raise_limit()} descriptors a process")
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, console.terminated)
     try:
         with Stage((beside.HELLO,)) as stage:
             (stage.www / "static" / "5m.bin").write_bytes(app.LARGE)
@@ -111,52 +110,18 @@ def main(argv: Sequence[str]) -> int:
         print("bench: interrupted; all servers are ended", file=sys.stderr)
         return 130
     told["verdict"] = report.verdict(told)
-    _show(report.verdict_table(told["verdict"]))
+    console.show(report.verdict_table(told["verdict"]))
     if options.json is not None:
         write(options.json, told)
         say(f"wrote {options.json}")
     if options.chart is not None and told.get("beside"):
-        _draw(options.chart, told)
+        console.write(options.chart, chart.draw(told))
         say(f"drew {options.chart}")
     return int(not all(row["reached"] for row in told["verdict"]))
 
 
-def _draw(path: Path, told: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(chart.draw(told))
-
-
-def _show(text: str) -> None:
-    print(f"\n{text}\n", flush=True)
-
-
-def _teller() -> Callable[[str], None]:
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        print(f"[{minutes}:{seconds:02}] {text}", file=sys.stderr, flush=True)
-
-    return say
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    sys.exit(128 + number)
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(_positive(word) for word in text.split(","))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    return tuple(console.positive(word) for word in text.split(","))
 
 
 if __name__ == "__main__":
