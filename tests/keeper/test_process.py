@@ -18,6 +18,7 @@ from tinfront.config.model import App
 from tinfront.keeper import process
 from tinfront.keeper.messages import encode
 from tinfront.keeper.process import CHARTERS, Keeper
+from tinfront.workers.bare import BOOTSTRAP
 from tinfront.workers.nursery_process import INHERITED
 
 INI = """
@@ -230,7 +231,7 @@ def test_its_life(keeper):
 
 
 def test_it_has_no_reactor_and_nothing_of_others():
-    code = process.BOOTSTRAP.replace("main(sys.argv[3])", "print(*sys.modules)")
+    code = BOOTSTRAP.format("tinfront.keeper.process").replace("main(sys.argv[3])", "print(*sys.modules)")
     answer = subprocess.run(
         [sys.executable, "-I", "-c", code, str(Path(tinfront.__file__).parent), "1"],
         capture_output=True, text=True, timeout=60, check=True,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.workers.conftest import SITES, Keeper, Log, SelectLoop
 from tinfront.config.model import App
-from tinfront.workers import frames, nursery
+from tinfront.workers import frames
 from tinfront.workers.board import Board, create_board
 from tinfront.workers.frames import BORN, DIED, FAILED, FORK, IMPORTED, KILL, PING, THREADED
 from tinfront.workers.jobs import JobQueue
@@ -182,10 +182,6 @@ def test_what_the_app_says_at_import_is_logged(quiet_loop: SelectLoop, tmp_path:
     pid = hand.process._process.pid  # type: ignore[union-attr]
     assert hand.log.lines == [f"[site] pid={pid} req=- to {where}" for where in ("stdout", "stderr", "descriptor")]
     hand.close()
-
-
-def test_the_bootstrap_leaves_the_path_alone() -> None:
-    assert "sys.path" not in nursery.BOOTSTRAP
 
 
 def test_a_board_is_what_it_inherits() -> None:

@@ -18,7 +18,6 @@ import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from tinfront.config.charter import Charter, read_charter
@@ -27,19 +26,9 @@ from tinfront.errors import ConfigError
 from tinfront.keeper import messages, ports
 from tinfront.keeper.identity import hide_memory
 from tinfront.keeper.nurseries import spawn
-from tinfront.workers.nursery import adopt_orphans
+from tinfront.workers.bare import adopt_orphans, entitle, wake_up
 from tinfront.workers.nursery_process import INHERITED
 from tinfront.workers.passing import receive_fds
-
-BOOTSTRAP = """
-import sys, types
-package = types.ModuleType("tinfront")
-package.__path__, package.__version__ = [sys.argv[1]], sys.argv[2]
-sys.modules["tinfront"] = package
-from tinfront.keeper.process import main
-main(sys.argv[3])
-"""
-"""Run by ``python -I -c``, with the package's directory, its version and the settings (JSON) as arguments."""
 
 CHARTERS = 4
 """Readings that hold: the front may still run with an older one when a new one could not be put to use."""
@@ -75,7 +64,7 @@ class Keeper:
 
     def run(self) -> None:
         """Answer until the front has gone."""
-        signal.signal(signal.SIGCHLD, _wake_up)
+        signal.signal(signal.SIGCHLD, wake_up)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
@@ -224,10 +213,10 @@ def main(argument: str) -> NoReturn:
     settings: dict[str, Any] = json.loads(argument)
     # It ends with the front, not before: a signal for the whole group or control group is the front's to heed.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, _wake_up)
+        signal.signal(number, wake_up)
     hide_memory()
     adopt_orphans()
-    _title()
+    entitle("tinfront: keeper")
     sock = socket.socket(fileno=settings["socket"])
     sock.set_inheritable(False)
     Keeper(sock, settings["file"]).run()
@@ -239,15 +228,3 @@ def _number(text: str, most: int) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > most:
         raise ValueError(f"{text[:20]!r} is no number up to {most}")
     return int(text)
-
-
-def _title() -> None:
-    try:
-        import setproctitle  # noqa: PLC0415 - it may be missing
-    except ImportError:
-        return
-    setproctitle.setproctitle("tinfront: keeper")
-
-
-def _wake_up(number: int, frame: FrameType | None) -> None:
-    """A signal came; that is all."""

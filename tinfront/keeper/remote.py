@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import errno
-import json
 import os
 import select
 import signal
@@ -20,13 +19,12 @@ import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
-import tinfront
 from tinfront.config.charter import fingerprint
 from tinfront.config.model import Address, App
 from tinfront.keeper import messages
 from tinfront.keeper.identity import Identity, hide_memory
 from tinfront.keeper.local import LocalKeeper, log
-from tinfront.keeper.process import BOOTSTRAP
+from tinfront.workers import bare
 from tinfront.workers.passing import receive_fds
 
 PATIENCE = 15.0
@@ -91,11 +89,10 @@ class RemoteKeeper(LocalKeeper):
             return
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.settimeout(PATIENCE)
-        settings = json.dumps({"socket": theirs.fileno(), "file": self._file})
-        package = os.path.abspath(tinfront.__path__[0])
+        settings = {"socket": theirs.fileno(), "file": self._file}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the arguments are ours
-                [sys.executable, "-I", "-c", BOOTSTRAP, package, tinfront.__version__, settings],
+                bare.command(sys.executable, "-I", "tinfront.keeper.process", settings),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 process_group=0,

@@ -14,8 +14,8 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tinfront.workers import frames
+from tinfront.workers.bare import adopt_orphans
 from tinfront.workers.nurse import Nurse
-from tinfront.workers.nursery import adopt_orphans
 from tinfront.workers.turnover import SURPLUS, Turnover
 from tinfront.workers.worker_process import WorkerProcess
 

@@ -1,14 +1,13 @@
 """The fork server of one app: a fresh interpreter that imports the app once and forks workers from it, on order.
 
-Started by ``crew.py`` through the keeper, with the bootstrap below: it makes an empty package ``tinfront`` that only
-knows where its modules are, so that neither ``sys.path`` is touched nor anything else of tinfront is importable by
-accident. It has one thread and no reactor. When the front is gone it stops its workers and goes, too.
+Started by ``crew.py`` through the keeper, as a bare interpreter: neither is ``sys.path`` touched nor anything else of
+tinfront importable by accident. It has one thread and no reactor. When the front is gone it stops its workers and goes,
+too.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import faulthandler
 import gc
 import json
@@ -20,27 +19,16 @@ import sys
 import time
 import traceback
 from time import monotonic
-from types import FrameType
 from typing import Any, NoReturn
 
 from tinfront.workers import applog, child, frames, loader, sources
+from tinfront.workers.bare import adopt_orphans, entitle, wake_up
 from tinfront.workers.board import Board
 from tinfront.workers.passing import receive_fds
-
-BOOTSTRAP = """
-import sys, types
-package = types.ModuleType("tinfront")
-package.__path__, package.__version__ = [sys.argv[1]], sys.argv[2]
-sys.modules["tinfront"] = package
-from tinfront.workers.nursery import main
-main(sys.argv[3])
-"""
-"""Run by ``python -P -c``, with the package's directory, its version and the settings (JSON) as arguments."""
 
 GRACE = 30.0
 """Seconds that running jobs get after the front has died."""
 
-_PR_SET_CHILD_SUBREAPER = 36
 _FDS_MAX = 253
 
 
@@ -90,7 +78,7 @@ class Nursery:
 
     def run(self) -> child.Outfit | None:
         """Follow orders. Returns in each new worker with its outfit, and in the nursery, with None, at the end."""
-        signal.signal(signal.SIGCHLD, _wake_up)
+        signal.signal(signal.SIGCHLD, wake_up)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -224,7 +212,7 @@ def _work(nursery: Nursery, outfit: child.Outfit) -> int:
     settings = nursery.settings
     gc.enable()
     child.answer_questions(outfit.stacks)
-    _title(f"tinfront: worker {settings['name']} {outfit.seat}")
+    entitle(f"tinfront: worker {settings['name']} {outfit.seat}")
     try:
         if settings["post_fork"]:
             loader.call(settings["post_fork"])
@@ -262,19 +250,11 @@ def _settle_in(settings: dict[str, Any]) -> None:
     sys.stderr = applog.AppStream(applog.emit_to(2), applog.ERROR, 2)
     # No SIG_IGN: what the app starts would inherit it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, *child.SIGNALS):
-        signal.signal(number, _wake_up)
+        signal.signal(number, wake_up)
     faulthandler.register(child.DUMP, file=2)
     faulthandler.enable(file=2)  # a crash of C code tells where it was
     adopt_orphans()
-    _title(f"tinfront: nursery {settings['name']}")
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent dies, so that somebody can wait for them (prctl(2))."""
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass  # init will be their parent
+    entitle(f"tinfront: nursery {settings['name']}")
 
 
 def _take_log(fd: int) -> None:
@@ -295,18 +275,6 @@ def _other_threads() -> str:
             except OSError:
                 pass  # it has just ended
     return ", ".join(names)
-
-
-def _title(text: str) -> None:
-    try:
-        import setproctitle  # noqa: PLC0415 - it belongs to the app's virtual environment, and may be missing
-    except ImportError:
-        return
-    setproctitle.setproctitle(text)
-
-
-def _wake_up(number: int, frame: FrameType | None) -> None:
-    """A signal came; that is all."""
 
 
 def _leave(code: int) -> NoReturn:

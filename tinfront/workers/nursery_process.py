@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -10,9 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import tinfront
-from tinfront.workers import frames
+from tinfront.workers import bare, frames
 from tinfront.workers.applog import LogPipe
-from tinfront.workers.nursery import BOOTSTRAP
 from tinfront.workers.passing import receive_fds
 
 if TYPE_CHECKING:
@@ -176,6 +174,5 @@ def command(app: App, preload: bool, inherited: Mapping[str, int]) -> list[str]:
         "version": tinfront.__version__,
         **inherited,
     }
-    package = os.path.abspath(tinfront.__path__[0])
     python = os.path.join(app.virtualenv, "bin", "python") if app.virtualenv else sys.executable
-    return [python, "-P", "-c", BOOTSTRAP, package, tinfront.__version__, json.dumps(settings)]
+    return bare.command(python, "-P", "tinfront.workers.nursery", settings)
