@@ -6,7 +6,7 @@ import signal
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tinfront.signals import Signals
+from tinfront.signals import Signals, remember_hup
 
 
 class Reactor(MemoryReactorClock):
@@ -36,6 +36,25 @@ class SignalsTests(SynchronousTestCase):
         Signals(self.reactor, {signal.SIGHUP: self.act}).install()
         os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(self.reactor.calls, [(self.act, ())])
+
+    def test_a_hup_that_came_early(self):
+        """It does not end the process, and is made up for once."""
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        remember_hup()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        for calls in ([(self.act, ())], []):
+            signals = Signals(self.reactor, {signal.SIGHUP: self.act, signal.SIGUSR1: self.act})
+            signals.install()
+            self.assertEqual(self.reactor.calls, calls)
+            self.reactor.calls.clear()
+            signals.restore()
+
+    def test_a_hup_that_is_ignored_stays_so(self):
+        """Until the server runs: that is what nohup asks for."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        remember_hup()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
     def test_restore(self):
         """Whoever had the signal before gets it back."""

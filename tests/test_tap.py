@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import tempfile
 
 from twisted.application.service import IServiceMaker
@@ -72,6 +73,12 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(len(makers), 1)
         self.assertEqual(makers[0].module, "tinfront.tap")
         self.assertIs(makers[0].options, tap.Options)
+
+    def test_a_hup_does_not_end_it_while_it_starts(self):
+        """From the moment at which the configuration is read."""
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
+        tap.Options().parseOptions(["--config", str(DEMO)])
+        self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
 
     def test_demo_site(self):
         """The file of ``make run`` is right."""

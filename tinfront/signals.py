@@ -20,6 +20,21 @@ from typing import Any
 
 Action = Callable[[], object]
 
+_early: set[int] = set()
+
+
+def remember_hup() -> None:
+    """From now on a HUP does not end the process, and ``install`` makes up for it.
+
+    To be called before the configuration is read: who sends one does not know how far the server has got.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _remember)
+
+
+def _remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - every handler is given the frame
+    _early.add(number)
+
 
 class Signals:
     """Runs actions in the reactor when signals come."""
@@ -34,6 +49,9 @@ class Signals:
         """Take the signals over. A handler that twistd has for USR1, to rotate its own log, is still called."""
         for number in self._actions:
             self._before[number] = signal.signal(number, self._received)
+        for number in self._actions.keys() & _early:
+            _early.discard(number)
+            self._reactor.callFromThread(self._actions[number])
 
     def restore(self) -> None:
         """Give them back."""

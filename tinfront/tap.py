@@ -19,6 +19,7 @@ from tinfront.catalog import discover
 from tinfront.config.load import load
 from tinfront.config.model import Config
 from tinfront.errors import ConfigError
+from tinfront.signals import remember_hup
 
 if TYPE_CHECKING:
     from tinfront.service import Site
@@ -78,6 +79,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
+        remember_hup()
         self._path = os.path.abspath(self["config"])
         self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
