@@ -226,7 +226,8 @@ class Listener(Service):
     def _go_on(self, parts: Iterator[None]) -> None:
         self._rest_of_sweep = None
         for _ in parts:
-            self._rest_of_sweep = self._ground.reactor.callLater(BETWEEN_PARTS, self._go_on, parts)
+            if self._sweeping.running:  # it may just have closed the last connection of a listener that stops
+                self._rest_of_sweep = self._ground.reactor.callLater(BETWEEN_PARTS, self._go_on, parts)
             return
 
     # --- stopping
