@@ -143,6 +143,8 @@ def test_a_full_disk_is_503_and_the_space_comes_back(tmp_path: Path, transport: 
         server.log.wait_for("503 spool-full: cannot write to the spool: No space left on device")
         holding.send(b"y" * 10_000)
         assert holding.response().body == b"410000\n"
+        seen = f"/proc/{server.process.pid}/root{disk}"  # the worker lets go of the file a moment after its answer
+        eventually(lambda: os.statvfs(seen).f_bavail * os.statvfs(seen).f_frsize > 450_000, "the file is held")
         again = stack.enter_context(Wire(server.url))
         post(again, b"x" * 400_000)
         assert again.response().body == b"400000\n"
