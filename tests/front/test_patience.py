@@ -428,6 +428,18 @@ def test_how_soon_the_next_look_comes(front: Front, later: Later, send_timeout: 
     assert client.connection.deadline == pytest.approx(front.now + pause)
 
 
+def test_an_answer_that_may_yet_starve_is_looked_at_in_every_sweep(front: Front, later: Later) -> None:
+    client = front.connect(room=0)
+    client.send(GET)
+    client.connection.expire(front.now)
+    assert client.connection.deadline == front.now
+    producer = Producer()
+    later.answer(body=producer)
+    producer.outbox.write(b"x" * (HIGH + 1))
+    client.connection.expire(front.now)
+    assert client.connection.deadline == front.now
+
+
 @pytest.mark.parametrize(("rate", "limit"), [(0, 60), (200, 40)])
 def test_the_last_look_is_in_time(front: Front, later: Later, rate: int, limit: float) -> None:
     client = front.connect()

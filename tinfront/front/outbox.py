@@ -32,11 +32,13 @@ TURN_MAX = 1024 * 1024
 
 @implementer(IOutbox)
 class Outbox:
-    """See ``IOutbox``; what is not there is for the exchange and the connection."""
+    """See ``IOutbox``; what is not there is for the exchange and the connection.
+
+    :ivar complete: nothing will be added to what is here.
+    """
 
     __slots__ = (
         "_backlog",
-        "_complete",
         "_connection",
         "_exchange",
         "_left",
@@ -47,6 +49,7 @@ class Outbox:
         "_stopped",
         "_transforms",
         "_unbuffered",
+        "complete",
     )
 
     def __init__(self, exchange: Exchange, transforms: Sequence[Any]) -> None:
@@ -57,7 +60,7 @@ class Outbox:
         self._producer: Any = None
         self._paused = False
         self._unbuffered = False  # the producer waits as soon as the client does
-        self._complete = False  # nothing will be added to the queue
+        self.complete = False
         self._stopped = False
         self._left: int | None = None  # bytes that the head has promised
         self._prefix = b""  # the head, until the first of the body is there to leave with it
@@ -88,7 +91,7 @@ class Outbox:
             return
         connection.outboxes[exchange.stream_id] = self
         if producer is None:
-            self._complete = True
+            self.complete = True
             self._backlog.extend(_pieces(body))
             self.drain()
         else:
@@ -120,7 +123,7 @@ class Outbox:
         self._backlog.close()
         self._rest = b""
         producer, self._producer = self._producer, None
-        if producer is not None and not self._complete:
+        if producer is not None and not self.complete:
             producer.stop()
 
     @property
@@ -132,7 +135,7 @@ class Outbox:
     def starved(self) -> bool:
         """Whether the spool has no room for it: a worker waits, or too much of it is in memory."""
         backlog = self._backlog
-        return backlog.short and (not self._complete or backlog.held > backlog.memory_max + READ_SIZE)
+        return backlog.short and (not self.complete or backlog.held > backlog.memory_max + READ_SIZE)
 
     def feed(self) -> None:
         """The spool may have room again: try that, for one that is starved."""
@@ -146,7 +149,7 @@ class Outbox:
 
     def write(self, data: bytes) -> None:
         """See ``IOutbox``."""
-        if self._complete or self._stopped or not data:
+        if self.complete or self._stopped or not data:
             return
         if self._backlog.queue or self._rest or not self._connection.writable:
             if self._unbuffered:
@@ -164,20 +167,20 @@ class Outbox:
 
     def write_file(self, piece: FileSlice) -> None:
         """See ``IOutbox``."""
-        if piece.length and not (self._complete or self._stopped):
+        if piece.length and not (self.complete or self._stopped):
             self._backlog.extend((FileSlice(piece.file, piece.offset, piece.length),))
             self.drain()
 
     def finish(self) -> None:
         """See ``IOutbox``."""
-        if not (self._complete or self._stopped):
-            self._complete = True
+        if not (self.complete or self._stopped):
+            self.complete = True
             if not self.waiting:
                 self._emptied()
 
     def fail(self, reason: str, detail: str = "") -> None:
         """See ``IOutbox``."""
-        if not (self._complete or self._stopped):
+        if not (self.complete or self._stopped):
             self._producer = None  # it knows
             self._exchange.abort(reason, detail)
 
@@ -185,7 +188,7 @@ class Outbox:
         """At the bounds of its backlog the producer has to wait; one that is unbuffered waits earlier."""
         backlog = self._backlog
         full = backlog.held >= self._connection.terms.memory_max if self._unbuffered else backlog.full
-        if full and not (self._paused or self._stopped or self._complete) and self._producer is not None:
+        if full and not (self._paused or self._stopped or self.complete) and self._producer is not None:
             self._paused = True
             self._producer.pause()
 
@@ -224,7 +227,7 @@ class Outbox:
         """Nothing waits. End, or let the producer go on."""
         if self._stopped:
             return
-        if self._complete:
+        if self.complete:
             if self._transforms:
                 data, self._transforms = self._change(b"", True), ()
                 self._send(data)

@@ -24,7 +24,10 @@ WATCHED = 0.0
 """A deadline that every sweep finds passed."""
 
 LOOK = 4.0
-"""Seconds between two looks at a slow client, or an eighth of the patience if that is shorter."""
+"""Seconds between two looks at a slow client, or an eighth of the patience if that is shorter.
+
+The progress of a reader is seen only then, so that its send_timeout may begin so much later.
+"""
 
 STARVED_MAX = 5.0
 """Seconds for which an answer may hold its worker while the spool has no room for it."""
@@ -129,8 +132,9 @@ def _watch(connection: Connection, exchange: Exchange, now: float) -> float:
             idle = patience.idle_for(exchange.number, mark, now)
             if idle >= limits.send_timeout:
                 exchange.abort("send-timeout", f"the client took nothing for {limits.send_timeout:g} s")
-            return _until_next(limits.send_timeout, idle)
-    return _until_next(limits.send_timeout, 0.0)
+            if outbox is None or outbox.complete:  # it cannot become starved before the next look
+                return _until_next(limits.send_timeout, idle)
+    return 0.0
 
 
 def _watch_body(exchange: Exchange, length: int, patience: Patience, limits: Limits, now: float) -> float:
