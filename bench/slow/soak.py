@@ -15,7 +15,7 @@ import ssl
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from statistics import median
 from typing import Any
 
@@ -34,6 +34,7 @@ GROWTH = 1.05
 SLACK_MB = 2.0
 """Memory is flat if its last fifth is at most so much above the fifth after the warm-up."""
 PATIENCE = 30.0
+GOODBYE = 2.0
 
 _RESET = struct.pack("ii", 1, 0)
 _BROKEN = (
@@ -88,18 +89,22 @@ class Soak:
                     self.wrong.append(f"no answer: {error!r}")
             self.counts[act.__name__.strip("_")] += 1
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         place = self._running.place
         secure = self._random.random() < 0.3
         port = place.https if secure else place.http
-        return await asyncio.open_connection("127.0.0.1", port, ssl=self._context if secure else None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=self._context if secure else None)
+        try:
+            yield reader, writer
+        finally:
+            await _close(writer)
 
     # --- the sorts
 
     async def _good(self) -> None:
         """Some requests on one connection, each checked."""
-        reader, writer = await self._open()
-        with contextlib.closing(writer):
+        async with self._open() as (reader, writer):
             for _ in range(self._random.randrange(1, 20)):
                 name = f"{self._random.getrandbits(64):x}"
                 body = self._random.randbytes(self._random.choice((0, 10, 5000, 20_000, 200_000)))
@@ -114,8 +119,7 @@ class Soak:
 
     async def _slow(self) -> None:
         """A head in drips, an upload in drips, or a large answer that is read in sips and then left."""
-        reader, writer = await self._open()
-        with contextlib.closing(writer):
+        async with self._open() as (reader, writer):
             sort = self._random.randrange(3)
             if sort == 2:
                 writer.write(b"GET /static/5m.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -137,8 +141,7 @@ class Soak:
 
     async def _break(self) -> None:
         """Bytes that are no request: whatever happens, but no success."""
-        reader, writer = await self._open()
-        with contextlib.closing(writer):
+        async with self._open() as (reader, writer):
             writer.write(self._random.choice(_BROKEN))
             data = await reader.read(100)
             if data.startswith(b"HTTP/1.1 2"):
@@ -158,6 +161,16 @@ class Soak:
             elif sort == 2:
                 sock.send(b"GET /large/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await asyncio.sleep(self._random.random() * 0.2)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and see it closed: over TLS, that waits for the other side's goodbye, though not for ever."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        try:
+            await asyncio.wait_for(writer.wait_closed(), GOODBYE)
+        except TimeoutError:
+            writer.transport.abort()
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
