@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from tinfront import reload
 from tinfront.config.model import Config
+from tinfront.config.source import DISK, Source
 from tinfront.errors import ConfigError
 from tinfront.reload import Outcome, Reloads
 
@@ -63,12 +64,14 @@ class Rig:
         self.clock = Clock()
         self.config: Any = Config("/")
         self.notifier = Notifier()
-        site: Any = SimpleNamespace(assembly=SimpleNamespace(reactor=self.clock), urls=list)
+        assembly = SimpleNamespace(reactor=self.clock, keeper=SimpleNamespace(configuration=lambda: DISK))
+        site: Any = SimpleNamespace(assembly=assembly, urls=list)
         notifier: Any = self.notifier
         self.reloads = Reloads(site, self._read, notifier)
         self.outcomes: list[Outcome] = []
 
-    def _read(self) -> Config:
+    def _read(self, source: Source) -> Config:
+        assert source is DISK
         if isinstance(self.config, ConfigError):
             raise self.config
         config: Config = self.config

@@ -32,6 +32,7 @@ from tinfront.status import stacks_text, table
 from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
 
 if TYPE_CHECKING:
+    from tinfront.config.source import Source
     from tinfront.service import Site
 
 EXAMPLES = """\
@@ -117,9 +118,9 @@ class RunOptions(Command):
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
         return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
 
-    def again(self) -> Callable[[], Config]:
+    def again(self) -> Callable[[Source], Config]:
         """What makes the configuration once more."""
-        return reader(self["target"]) if self.has_file else self.config
+        return reader(self["target"]) if self.has_file else lambda _: self.config()
 
     def _workers(self) -> int:
         if self["workers"] is not None:

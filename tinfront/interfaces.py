@@ -52,6 +52,9 @@ class IKeeper(Interface):
     def open_log(path: str) -> int:
         """A descriptor that appends to a log file, which is made if it is missing; or an OSError."""
 
+    def configuration() -> Any:
+        """Where the files of the configuration are read for a reload, a ``config.source.Source``; or an OSError."""
+
     def start_nursery(app: Any, preload: bool, inherited: Mapping[str, int]) -> Any:
         """Start a nursery for a ``config.model.App``, as its user; returns what has ``pid``, ``poll`` and ``kill``.
 

@@ -28,6 +28,7 @@ from tinfront.errors import ConfigError
 from tinfront.workers.generations import Generations
 
 if TYPE_CHECKING:
+    from tinfront.config.source import Source
     from tinfront.front.accesslog import AccessLog
     from tinfront.front.listener import Listener
     from tinfront.front.tls import Selection
@@ -64,10 +65,10 @@ class Outcome:
 class Reloads:
     """One reload at a time. Those that are asked for while one runs are one more, afterwards.
 
-    :param read: loads the configuration, or raises ``ConfigError``.
+    :param read: loads the configuration from a source, or raises ``ConfigError``.
     """
 
-    def __init__(self, site: Site, read: Callable[[], Config], notifier: Notifier) -> None:
+    def __init__(self, site: Site, read: Callable[[Source], Config], notifier: Notifier) -> None:
         self._site = site
         self._read = read
         self._notifier = notifier
@@ -116,7 +117,7 @@ class Reloads:
         self._notifier.reloading()
         change: Change | None = None
         try:
-            self._change = change = Change(self._site, self._read(), outcome)
+            self._change = change = Change(self._site, self._load(), outcome)
             change.prepare()
             works = yield change.boot()
             if self._closed:
@@ -134,6 +135,9 @@ class Reloads:
             change.undo()
         self._change = None
         return outcome
+
+    def _load(self) -> Config:
+        return self._read(self._site.assembly.keeper.configuration())
 
 
 class Change:

@@ -23,6 +23,7 @@ from tinfront import __version__
 from tinfront.assembly import Assembly, Content, access_log
 from tinfront.config.model import Config
 from tinfront.config.model import Listener as ListenerModel
+from tinfront.config.source import Source
 from tinfront.control import Answer, Control
 from tinfront.front.listener import Listener
 from tinfront.front.terms import Terms
@@ -36,11 +37,11 @@ from tinfront.workers.generations import Generations
 log = Logger(namespace="tinfront")
 
 
-def build(config: Config, loop: AbstractEventLoop | None, read: Callable[[], Config] | None = None) -> Site:
+def build(config: Config, loop: AbstractEventLoop | None, read: Callable[[Source], Config] | None = None) -> Site:
     """The service of a whole site; nothing is started or opened yet.
 
     :param loop: the loop for the fast transports; None: connections run on the reactor's own.
-    :param read: reads the configuration again, for a reload; None: there is no other.
+    :param read: reads the configuration again from a source, for a reload; None: there is no other.
     :raises ConfigError: a handler or filter cannot be made of its settings.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - the command has chosen by now
@@ -62,7 +63,11 @@ class Site(Service):
     """
 
     def __init__(
-        self, config: Config, reactor: Any, loop: AbstractEventLoop | None, read: Callable[[], Config] | None = None
+        self,
+        config: Config,
+        reactor: Any,
+        loop: AbstractEventLoop | None,
+        read: Callable[[Source], Config] | None = None,
     ) -> None:
         self.config = config
         self.assembly = assembly = Assembly(config, reactor, loop)
@@ -80,7 +85,7 @@ class Site(Service):
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = reactor
         self._notifier = Notifier(reactor)
-        self._reloads = Reloads(self, read or (lambda: config), self._notifier)
+        self._reloads = Reloads(self, read or (lambda _: config), self._notifier)
         self._signals = Signals(reactor, self._actions())
         self.started = time.monotonic()
         control = config.server.control

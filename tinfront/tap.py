@@ -22,6 +22,7 @@ from tinfront.errors import ConfigError
 from tinfront.signals import remember_hup
 
 if TYPE_CHECKING:
+    from tinfront.config.source import Source
     from tinfront.service import Site
 
 EX_FAILED, EX_USAGE, EX_NO_APP, EX_OSERR, EX_CONFIG = 1, 2, 4, 71, 78
@@ -84,12 +85,12 @@ class Options(usage.Options):
         self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
 
-    def again(self) -> Config:
+    def again(self, source: Source) -> Config:
         """What the file says by now, wherever the process has gone, with what plugins there are then.
 
         :raises ConfigError: it has errors.
         """
-        return self._as_told(load(self._path, discover()))
+        return self._as_told(load(self._path, discover(), source))
 
     def _as_told(self, model: Config) -> Config:
         """With the user of twistd's own options: it drops privileges, the server has to know to whom."""
@@ -109,10 +110,10 @@ def read(path: str) -> Config:
         fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
-def reader(path: str) -> Callable[[], Config]:
+def reader(path: str) -> Callable[[Source], Config]:
     """What loads the file at ``path`` again, wherever the process has gone, with what plugins there are then."""
     path = os.path.abspath(path)
-    return lambda: load(path, discover())
+    return lambda source: load(path, discover(), source)
 
 
 def makeService(options: Options) -> Site:

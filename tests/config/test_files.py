@@ -101,7 +101,7 @@ def test_bytes_that_are_not_utf8(tmp_path):
 
 
 def test_bounds(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_FILE_MAX", 100)
+    monkeypatch.setattr(files, "FILE_MAX", 100)
     monkeypatch.setattr(files, "_FILES_MAX", 3)
     write(tmp_path, main="include = *.ini\n", a="[site:a]", b="x" * 101, c="[site:c]")
     assert read("main.ini") == (

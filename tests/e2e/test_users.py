@@ -227,6 +227,23 @@ def test_a_reload_may_name_a_low_port_and_another_user(here: Path, client: reque
         assert answers()
 
 
+def test_a_configuration_that_only_root_may_read(here: Path, client: requests.Session) -> None:
+    secret = here / "etc"
+    secret.mkdir()
+    with UserServer(here, f"include = {secret}/*.ini\n{ini(here)}") as server:
+        for path in (server.file, secret):
+            path.chmod(0o700)
+        route = "[route:demo /{name}]\nrespond = 200 {name}\n"
+        (secret / "one.ini").write_text(route.format(name="one"))
+        (secret / "one.ini").chmod(0o600)
+        server.signal(signal.SIGHUP)
+        eventually(lambda: client.get(f"{server.url}/one").text == "one\n", "the new configuration is not in force")
+        (secret / "two.ini").write_text("[route:demo /two]\nnonsense = 1\n")
+        server.signal(signal.SIGHUP)
+        server.log.wait_for(r"two\.ini:2: .* nonsense: unknown option")
+        assert client.get(f"{server.url}/one").text == "one\n"
+
+
 def test_a_nursery_that_dies_is_started_again_as_its_user(here: Path, client: requests.Session) -> None:
     with UserServer(here, ini(here), may_fail=True) as server:
         first = client.get(f"{server.url}/own/").json()

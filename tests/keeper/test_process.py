@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 import tinfront
 from tinfront.config.charter import fingerprint
+from tinfront.config.files import Reader
+from tinfront.config.finding import Findings
 from tinfront.config.model import App
+from tinfront.config.source import Record
 from tinfront.keeper import process
 from tinfront.keeper.messages import encode
 from tinfront.keeper.process import CHARTERS, Keeper
@@ -239,3 +242,18 @@ def test_it_has_no_reactor_and_nothing_of_others():
     tops = {name.partition(".")[0] for name in answer.stdout.split()}
     assert "tinfront" in tops
     assert not tops & {"twisted", "zope", "cryptography", "uvloop", "OpenSSL", "asyncio"}
+
+
+def test_the_configuration_as_the_disk_has_it_now(keeper):
+    (keeper.here / "more.ini").write_text("[app:more]\nwsgi = m:a\n")
+    file = keeper.here / "site.ini"
+    file.write_text(f"include = *ore.ini\n{INI}")
+    told, given = ask(keeper, "config")
+    assert told == ["ok"]
+    with open(given[0], "rb") as snapshot:
+        record = Record(snapshot.read())
+    file.unlink()
+    reader = Reader(Findings(), record)
+    reader.read("site.ini", str(file))
+    assert [section.header for section in reader.sections][:2] == ["app:more", "server"]
+    refused(keeper, "config", str(file), code=errno.EINVAL)

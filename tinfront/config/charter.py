@@ -20,6 +20,7 @@ from tinfront.config.files import Reader
 from tinfront.config.finding import Findings
 from tinfront.config.model import Address, App, Place
 from tinfront.config.schema import SECTIONS
+from tinfront.config.source import Recorder
 
 _FRONT_S = frozenset(
     (
@@ -74,6 +75,13 @@ def read_charter(path: str) -> Charter:
                 places.setdefault(name, section.place)
     findings.raise_if_any()
     return _charter(found, places, os.path.dirname(os.path.abspath(path)))
+
+
+def record(path: str) -> bytes:
+    """What is needed to load the file at ``path`` where it cannot be read: a ``source.Record`` answers from it."""
+    recorder = Recorder()
+    Reader(Findings(), recorder).read(path, path)  # whoever loads it finds what is wrong with it
+    return recorder.encode()
 
 
 def _charter(

@@ -6,26 +6,27 @@ take their place behind the section that it stands in.
 
 from __future__ import annotations
 
-import glob
 import os
 
 from tinfront.config.finding import Findings
 from tinfront.config.model import Place
+from tinfront.config.source import DISK, FILE_MAX, Source
 from tinfront.config.tokens import Entry, Section, tokenise
 
-_FILE_MAX = 1024 * 1024
 _FILES_MAX = 1000
 
 
 class Reader:
     """Reads a configuration's files, each once.
 
+    :param source: where they come from.
     :ivar sections: all sections so far, in order; those without a header are left out.
     """
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, source: Source = DISK) -> None:
         self.sections: list[Section] = []
         self._findings = findings
+        self._source = source
         self._open: list[str] = []  # absolute paths of the files that include one another just now
         self._seen: set[str] = set()
 
@@ -36,13 +37,12 @@ class Reader:
             return
         self._seen.add(real)
         try:
-            with open(path, "rb") as stream:
-                data = stream.read(_FILE_MAX + 1)
+            data = self._source.read(path)
         except OSError as error:
             self._complain(place, file, f"cannot be read: {error.strerror}")
             return
-        if len(data) > _FILE_MAX:
-            self._complain(place, file, f"is larger than {_FILE_MAX} bytes")
+        if len(data) > FILE_MAX:
+            self._complain(place, file, f"is larger than {FILE_MAX} bytes")
             return
         self._open.append(real)
         self.read_text(data.decode("utf-8", "surrogateescape"), file, os.path.dirname(os.path.abspath(path)))
@@ -67,7 +67,7 @@ class Reader:
     def _include(self, entry: Entry, file: str, directory: str) -> None:
         for place, pattern in entry.lines:
             if any(character in pattern for character in "*?["):
-                found = sorted(glob.glob(pattern, root_dir=directory))
+                found = self._source.match(pattern, directory)
             else:
                 found = [pattern]
             for name in found:

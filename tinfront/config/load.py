@@ -19,18 +19,20 @@ from tinfront.config.listen_options import LIMITS
 from tinfront.config.model import App, Config, Limits, Listener, Place, Route, Server, Site
 from tinfront.config.routes import RouteReader, read_filter
 from tinfront.config.schema import NAME, SECTIONS
+from tinfront.config.source import DISK, Source
 from tinfront.config.tokens import Section
 from tinfront.config.vocabulary import Vocabulary
 from tinfront.errors import ConfigError
 
 
-def load(path: str, vocabulary: Vocabulary) -> Config:
+def load(path: str, vocabulary: Vocabulary, source: Source = DISK) -> Config:
     """Read the configuration in the file at ``path``.
 
+    :param source: where it, and what it includes, is read.
     :raises ConfigError: with everything that is wrong with it.
     """
     findings = Findings()
-    reader = Reader(findings)
+    reader = Reader(findings, source)
     reader.read(path, path)
     if not reader.sections:
         findings.raise_if_any()

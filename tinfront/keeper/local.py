@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tinfront.config.model import Address, App
+from tinfront.config.source import DISK, Source
 from tinfront.front.accesslog import append_to
 from tinfront.interfaces import IKeeper
 from tinfront.keeper import ports
@@ -84,6 +85,10 @@ class LocalKeeper:
     def open_log(self, path: str) -> int:
         """See ``IKeeper``."""
         return append_to(path)
+
+    def configuration(self) -> Source:
+        """See ``IKeeper``."""
+        return DISK
 
     def start_nursery(self, app: App, preload: bool, inherited: Mapping[str, int]) -> Any:
         """See ``IKeeper``."""

@@ -8,6 +8,7 @@ verb   words                             descriptors  answer
 bind   kind, host, port, path, backlog                the listening socket
 key    path                                           the open file
 log    path                                           the open file
+config                                                the open file of a ``source.Record``
 start  app, fingerprint, preload, names  one a name   pid; its pidfd
 end    pid, signal
 reap   pid                                            exit code as ``Popen.returncode``, or an empty word

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from tinfront.config.charter import Charter, read_charter
+from tinfront.config.charter import Charter, read_charter, record
 from tinfront.config.model import Address
 from tinfront.errors import ConfigError
 from tinfront.keeper import messages, ports
@@ -58,6 +58,7 @@ class Keeper:
             "bind": (5, self._bind),
             "key": (1, self._key),
             "log": (1, self._log),
+            "config": (0, self._config),
             "end": (2, self._end),
             "reap": (1, self._give_status),
         }
@@ -125,6 +126,14 @@ class Keeper:
     def _log(self, path: str) -> Answer:
         self._granted(lambda charter: path in charter.logs or None, path)
         return [], [ports.open_log(path)]
+
+    def _config(self) -> Answer:
+        """The file that this process was started with, and what that includes."""
+        fd = os.memfd_create("tinfront-config")
+        with open(fd, "wb", closefd=False) as file:
+            file.write(record(self._file))
+        os.lseek(fd, 0, os.SEEK_SET)
+        return [], [fd]
 
     def _start(self, words: list[str], fds: list[int]) -> Answer:
         name, mark, preload, names = words

@@ -21,6 +21,7 @@ from typing import Any
 
 from tinfront.config.charter import fingerprint
 from tinfront.config.model import Address, App
+from tinfront.config.source import Record, Source
 from tinfront.keeper import messages
 from tinfront.keeper.identity import Identity, hide_memory
 from tinfront.keeper.local import LocalKeeper, log
@@ -174,6 +175,14 @@ class RemoteKeeper(LocalKeeper):
         if self._sock is None:
             return super().open_log(path)
         return self._ask("log", path)[1][0]
+
+    def configuration(self) -> Source:
+        """See ``IKeeper``. The front's user need not be able to read it."""
+        if self._sock is None:
+            return super().configuration()
+        _, fds = self._ask("config")
+        with open(fds[0], "rb") as file:
+            return Record(file.read())
 
     def start_nursery(self, app: App, preload: bool, inherited: Mapping[str, int]) -> Any:
         """See ``IKeeper``. Without a user of its own an app runs as the front does, and is the front's child."""
