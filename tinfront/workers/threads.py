@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tinfront.config.model import App
     from tinfront.interfaces import IDescriptors
 
-SENT_MIN, SENT_MAX = 16, 64
+SENT_MIN, SENT_MAX = 16, 256
 """Tasks that threads may find without asking the front: if tasks take long, and if they do not. Each can be taken back
 as long as it is not begun. More would blunt the rules of ``order``, fewer let threads fall asleep."""
 
