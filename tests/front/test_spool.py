@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,32 @@ def test_many_small_pieces_cost_little_more_than_they_hold() -> None:
     body = Spool(Budget(0), 1 << 20, 64 * 1024)
     for _ in range(60_000):
         body.feed(b"ab"[:1])
-    assert isinstance(body._memory, bytearray)
+    assert sum(map(sys.getsizeof, body._pieces)) < 1.2 * 60_000
     assert body.data() == b"a" * 60_000
+
+
+def test_large_pieces_are_kept_as_they_came() -> None:
+    body = Spool(Budget(0), 1 << 20, 64 * 1024)
+    pieces = [bytes([number]) * 10_000 for number in range(6)]
+    for piece in pieces:
+        body.feed(piece)
+    assert [id(piece) for piece in body._pieces] == [id(piece) for piece in pieces]
+
+
+@given(st.lists(st.integers(0, 5000), max_size=30), st.integers(0, 40_000))
+def test_pieces_of_any_size_are_one_body(sizes: list[int], memory_max: int) -> None:
+    budget = Budget(1 << 20)
+    body = Spool(budget, 1 << 20, memory_max)
+    expected = b""
+    for number, size in enumerate(sizes):
+        piece = bytes([number]) * size
+        body.feed(piece)
+        expected += piece
+    assert budget.held + budget.used == body.length == len(expected)
+    assert os.pread(body.fileno(), 1 << 20, 0) == expected
+    assert body.data() == (expected if len(expected) <= memory_max else None)
+    body.close()
+    assert budget.held == budget.used == 0
 
 
 def test_a_body_in_memory_has_a_sealed_descriptor() -> None:

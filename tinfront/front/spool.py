@@ -23,6 +23,9 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_
 MEMORY = 256 * 1024 * 1024
 """Bytes for all bodies in memory together, unless something else is said."""
 
+PIECE_MIN, PIECE_MAX = 1024, 4096
+"""Smaller pieces are gathered until they are so large: each would cost more than it holds."""
+
 
 class Budget:
     """What all spooled bodies may take together: ``memory`` bytes in memory, ``limit`` bytes on disk.
@@ -114,7 +117,7 @@ class SpoolFile:
 class Spool:
     """A request body: filled while it arrives, then sealed and given to the handler."""
 
-    __slots__ = ("_budget", "_file", "_limit", "_memory", "_memory_max", "length")
+    __slots__ = ("_budget", "_file", "_held", "_limit", "_memory_max", "_pieces", "length")
 
     live = False
     paused = False
@@ -124,7 +127,8 @@ class Spool:
         self._budget = budget
         self._limit = limit
         self._memory_max = memory_max
-        self._memory: bytes | bytearray = b""
+        self._pieces: list[bytes | bytearray] = []
+        self._held = 0
         self._file: SpoolFile | OpenFile | None = None
         self.length = 0
 
@@ -143,26 +147,35 @@ class Spool:
         elif length > self._memory_max or budget.held + len(data) > budget.memory:
             budget.spilled += length <= self._memory_max
             file = SpoolFile(budget)
-            file.append(self._memory + data)
+            file.append(b"".join([*self._pieces, data]))
             self._file = file
             self._forget()
         else:
             budget.held += len(data)
-            if not self._memory:
-                self._memory = data
-            else:  # one buffer, as many small pieces would each cost more than they hold
-                if isinstance(self._memory, bytes):
-                    self._memory = bytearray(self._memory)
-                self._memory += data
+            self._held = length
+            self._keep(data)
         self.length = length
+
+    def _keep(self, data: bytes) -> None:
+        """In memory, as it came: a buffer that grows with each piece would be copied with each."""
+        pieces = self._pieces
+        if len(data) >= PIECE_MIN or not pieces:
+            pieces.append(data)
+            return
+        last = pieces[-1]
+        if isinstance(last, bytearray) and len(last) < PIECE_MAX:
+            last += data
+        else:
+            pieces.append(bytearray(data))
 
     def data(self) -> bytes | None:
         """See ``IBody``."""
         if isinstance(self._file, SpoolFile):
             return None
-        if isinstance(self._memory, bytearray):
-            self._memory = bytes(self._memory)
-        return self._memory
+        pieces = self._pieces
+        if len(pieces) != 1:
+            self._pieces = pieces = [b"".join(pieces)]
+        return bytes(pieces[0])
 
     def fileno(self) -> int:
         """See ``IBody``."""
@@ -181,8 +194,9 @@ class Spool:
         self._file = None
 
     def _forget(self) -> None:
-        self._budget.held -= len(self._memory)
-        self._memory = b""
+        self._budget.held -= self._held
+        self._held = 0
+        self._pieces = []
 
 
 def _open_unlinked(directory: str) -> int:
