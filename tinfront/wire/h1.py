@@ -85,6 +85,7 @@ class H1Codec:
         if self._awaiting:
             self.held += data
             return _NOTHING
+        rest = b""
         end = data.find(b"\r\n\r\n")
         if self.held or end <= 0 or end > self._head_max or data[0] == 13:
             self.held += data
@@ -100,7 +101,7 @@ class H1Codec:
         elif end + 4 == len(data):
             data = data[:end]
         else:
-            self.held += data[end + 4 :]
+            rest = data[end + 4 :]
             data = data[:end]
         self.stream_id += 1
         self._awaiting = True
@@ -115,13 +116,10 @@ class H1Codec:
         if "connection" in head.fields or self._old:
             self._persistence(head)
         if head.length == 0:
+            if rest:
+                self.held += rest
             return ((self.stream_id, head),)
-        self._reader = ChunkedReader() if head.length is None else LengthReader(head.length)
-        events: list[tuple[int, Event]] = [(self.stream_id, head)]
-        if self.held:
-            data, self.held = bytes(self.held), bytearray()
-            events += self._receive_body(data)
-        return events
+        return self._begin_body(head, rest)
 
     def _find_head(self) -> int:
         """Where the head in the buffer ends, or -1. Goes on where the last look ended: a trickled head costs no more.
@@ -159,6 +157,15 @@ class H1Codec:
                 return ProtocolError(400, "bare-lf", "a line ends with a bare LF")
             start = at + 1
         return None
+
+    def _begin_body(self, head: RequestHead, data: bytes) -> Events:
+        self._reader = ChunkedReader() if head.length is None else LengthReader(head.length)
+        events: list[tuple[int, Event]] = [(self.stream_id, head)]
+        if self.held:
+            data, self.held = bytes(self.held), bytearray()
+        if data:
+            events += self._receive_body(data)
+        return events
 
     def _receive_body(self, data: bytes) -> Events:
         pieces: list[bytes] = []
