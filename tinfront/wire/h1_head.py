@@ -145,7 +145,7 @@ class HeadParser:
         line, *lines = text.split("\r\n")
         if len(text) > self._smallest or len(lines) > self._limits.fields:
             self._check_limits(line, lines)
-        method, target, version, _, _ = self._request_line(line)
+        method, target, version, path, query = self._lines.get(line) or self._request_line(line)
         lookup = self._lookup
         fields: dict[str, str] = {}
         new = 0
@@ -159,7 +159,10 @@ class HeadParser:
             fields = _combine([self._field(line) for line in lines])
         elif new == apart:
             self._remember(block)
-        head = _route(RequestHead(method, target, version, fields, "", "", ""))
+        if path is not None and fields.get("host"):
+            head = RequestHead(method, target, version, fields, fields["host"], path, query)
+        else:
+            head = _route(RequestHead(method, target, version, fields, "", "", ""))
         if "content-length" in fields or "transfer-encoding" in fields:
             _frame(head)
         if "expect" in fields:
