@@ -13,6 +13,7 @@ from bench import app
 from bench.measure import Load, load
 from bench.peers import Peer
 from bench.scenarios import SCENARIOS
+from bench.slow.clients import BEAT
 from bench.slow.crowd import Order, hold
 from bench.stage import Running, Stage
 
@@ -91,6 +92,7 @@ def _round(running: Running, kind: Kind, count: int, seconds: int) -> dict[str, 
     port = running.place.https if kind.tls else running.place.http
     order = Order(kind.kind, count, port, kind.path, zlib.crc32(kind.body), kind.tls)
     with hold(order) as held:
+        time.sleep(BEAT)  # until each has shown a sign of life: what it costs to come is another matter
         cpu = held.cpu()
         beside = load(url, HELLO, FAST, seconds)
         cpu = held.cpu() - cpu
