@@ -329,3 +329,23 @@ def says(environ, start_response):
     os.write(2, f"{word} to descriptor 2\n".encode())
     start_response("200 OK", [PLAIN])
     return [environ["tinfront.request_id"].encode()]
+
+
+# --- processes
+
+
+@at("/fork")
+def fork(environ, start_response):
+    """A copy of this process comes back from the app in some way; the answer is the status with which it has ended."""
+    how = argument(environ, "how")
+    pid = os.fork()
+    if not pid:
+        if how == "exit":
+            sys.exit(5)
+        if how == "raise":
+            raise ValueError("in the copy")
+        start_response("200 OK", [PLAIN])
+        return [b"from the copy"] if how == "return" else iter([b"from the copy"] * 3)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    start_response("200 OK", [PLAIN])
+    return [b"%d" % status]

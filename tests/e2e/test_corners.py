@@ -12,7 +12,7 @@ import requests
 
 from tests.apps.corners import BLOCK
 from tests.e2e.clients import Gate, Wire, curl
-from tests.e2e.server import APPS, LISTEN, Server
+from tests.e2e.server import APPS, LISTEN, PATIENCE, Server
 
 MIB = 1024 * 1024
 
@@ -248,3 +248,10 @@ def test_the_validator_finds_nothing(
     answer = client.request(method, f"{url}/linted/a/b%20c?q=1", data=body or None)
     assert answer.status_code == 200, server.report()
     assert answer.text == ("" if method == "HEAD" else f"{method} /a/b c {len(body)}")
+
+
+@pytest.mark.parametrize(("how", "status"), [("exit", 5), ("raise", 1), ("return", 0), ("yield", 0)])
+def test_what_the_app_forks_is_no_second_worker(client: requests.Session, url: str, how: str, status: int) -> None:
+    for _ in range(3):
+        assert client.get(f"{url}/fork?how={how}", timeout=PATIENCE).text == str(status)
+    assert client.get(f"{url}/environ").status_code == 200

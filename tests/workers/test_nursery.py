@@ -184,6 +184,25 @@ def test_what_the_app_says_at_import_is_logged(quiet_loop: SelectLoop, tmp_path:
     hand.close()
 
 
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize("end", ["sys.exit(0)", "raise ValueError", "pass"])
+def test_what_the_app_forks_at_import_reports_nothing(
+    quiet_loop: SelectLoop, tmp_path: Any, end: str, preload: bool
+) -> None:
+    (tmp_path / "forking_site.py").write_text(
+        "import os, sys\npid = os.fork()\n"
+        f"if pid:\n    os.waitpid(pid, 0)\nelse:\n    {end}\ndef application(e, s): ...\n"
+    )
+    hand = Hand(quiet_loop, "forking_site:application", preload=preload, env={"PYTHONPATH": str(tmp_path)})
+    hand.wait(IMPORTED)
+    _, stream = hand.fork()
+    frame = frames.Decoder().feed(stream.recv(1000))[0]
+    assert frame[0] == frames.READY
+    assert {report[0] for report in hand.reports} <= {IMPORTED, BORN, frames.SOURCES}
+    stream.close()
+    hand.close()
+
+
 def test_a_board_is_what_it_inherits() -> None:
     fd = create_board(2)
     board = Board(fd)

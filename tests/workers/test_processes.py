@@ -607,8 +607,8 @@ def test_a_worker_has_only_the_standard_library_and_its_own_rooms(rig: Any) -> N
         for name in json.loads(rig.get(pool, "/modules").text)
         if name.partition(".")[0] not in sys.stdlib_module_names
     }
-    ours = ["applog", "bare", "board", "child", "environ", "frames", "gateway", "headers", "live", "loader", "nursery"]
-    ours += ["passing", "sources"]
+    ours = ["applog", "bare", "board", "child", "environ", "forks", "frames", "gateway", "headers", "live", "loader"]
+    ours += ["nursery", "passing", "sources"]
     expected = {"tinfront.errors", "tinfront.workers", *(f"tinfront.workers.{name}" for name in ours)}
     optional = {"setproctitle", "setproctitle._setproctitle", "setproctitle.version"}
     strange = {name for name in names - expected - optional if not name.startswith("_")}

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from tinfront.errors import ClientGone
+from tinfront.workers import forks
 from tinfront.workers.headers import BadHeader, Fields, check_headers, known, remember
 
 FLUSH_SIZE = 32 * 1024
@@ -67,7 +68,7 @@ class FileWrapper:
 
 
 def run(app: App, environ: dict[str, Any], reply: Any) -> None:
-    """Run the app for one request. Nothing that it raises comes out of here."""
+    """Run the app for one request. Nothing that it raises comes out of here, nor a process that it has forked."""
     answer = Answer(reply, environ["REQUEST_METHOD"] == "HEAD")
     errors = environ["wsgi.errors"]
     result: Any = None
@@ -91,8 +92,12 @@ def run(app: App, environ: dict[str, Any], reply: Any) -> None:
     except ClientGone:
         pass
     except BaseException as error:  # noqa: BLE001 - not even SystemExit may take the worker down
+        if forks.stray:
+            forks.leave(error)
         answer.fail(error, errors, f"{environ.get('REQUEST_METHOD')} {environ.get('REQUEST_URI')}")
     finally:
+        if forks.stray:
+            forks.leave()
         answer.closed = True
         close = getattr(result, "close", None)
         if close is not None:

@@ -21,7 +21,7 @@ import traceback
 from time import monotonic
 from typing import Any, NoReturn
 
-from tinfront.workers import applog, child, frames, loader, sources
+from tinfront.workers import applog, child, forks, frames, loader, sources
 from tinfront.workers.bare import adopt_orphans, entitle, wake_up
 from tinfront.workers.board import Board
 from tinfront.workers.passing import receive_fds
@@ -50,14 +50,19 @@ class Nursery:
         """Import the app, if it is to be imported here; False: this nursery is of no use."""
         settings = self.settings
         began = time.time_ns()
+        forks.mind([self._control.fileno()])
         gc.disable()  # until a worker is born: what it collected would leave holes to be copied
         try:
             loader.prepare(settings["path"], settings["chdir"])
             if settings["preload"]:
                 self.app = loader.load(settings["wsgi"])
-        except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+        except BaseException as error:  # noqa: BLE001 - an app may call sys.exit() at import
+            if forks.stray:
+                forks.leave(error)
             self._report(frames.FAILED, text=traceback.format_exc())
             return False
+        if forks.stray:
+            forks.leave()
         if threads := _other_threads():
             self._report(frames.THREADED, text=threads)
             return False
@@ -113,7 +118,7 @@ class Nursery:
 
     def _fork(self, seat: int, fds: list[int]) -> child.Outfit | None:
         try:
-            pid = os.fork()
+            pid = forks.fork()
         except OSError as error:
             self._report(frames.BORN, seat, 0, str(error))
             pid = -1
@@ -210,6 +215,7 @@ def main(argument: str) -> NoReturn:
 def _work(nursery: Nursery, outfit: child.Outfit) -> int:
     """In a worker: import the app if the nursery has not, then serve; returns the exit status."""
     settings = nursery.settings
+    forks.mind(one.fileno() for one in (outfit.jobs, outfit.files, *outfit.streams))
     gc.enable()
     child.answer_questions(outfit.stacks)
     entitle(f"tinfront: worker {settings['name']} {outfit.seat}")
@@ -218,10 +224,14 @@ def _work(nursery: Nursery, outfit: child.Outfit) -> int:
             loader.call(settings["post_fork"])
         if nursery.app is None:
             nursery.app = loader.load(settings["wsgi"])
-    except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+    except BaseException as error:  # noqa: BLE001 - an app may call sys.exit() at import
+        if forks.stray:
+            forks.leave(error)
         text = traceback.format_exc().encode("utf-8", "backslashreplace")[-frames.PIECE_MAX :]
         outfit.streams[0].sendall(frames.encode_reply(frames.BROKEN, 0, 0.0, None, b"", text))
         return 3
+    if forks.stray:
+        forks.leave()
     try:
         child.Worker(outfit, nursery.app).serve()
     except SystemExit:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from tinfront.interfaces import IWorkerPool
-from tinfront.workers import applog
+from tinfront.workers import applog, forks
 from tinfront.workers.census import stack_of
 from tinfront.workers.jobs import LOOK_AHEAD, refuse
 from tinfront.workers.order import NEVER, Pace
@@ -140,6 +140,7 @@ class ThreadPool(Pool):
 
     def _begin(self) -> None:
         self.pid = os.getpid()  # not sooner: a daemon forks before it starts
+        forks.mind()
         self._interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         os.environ.update(self._app.env)
