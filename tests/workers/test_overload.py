@@ -12,16 +12,17 @@ import pytest
 
 from tests.fakes import FakeExchange
 from tinfront.workers import order
-from tinfront.workers.jobs import LOOK_AHEAD, refuse_later
+from tinfront.workers.jobs import refuse_later
 
-AHEAD = {"prefork": LOOK_AHEAD + 1, "threads": 16}
-"""What one slot may be given at once."""
+AHEAD = 4
+"""What one slot is given at once here: as if jobs had been short until now."""
 
 
 @pytest.fixture(autouse=True)
 def restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """With threads, apps are imported into this process. The rules of the line hold from the beginning."""
     monkeypatch.setattr(order, "BRIEFLY", -1e9)
+    monkeypatch.setattr(order.Pace, "briefly", lambda *_: AHEAD - 1)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     before = set(sys.modules)
     yield
@@ -45,7 +46,8 @@ class Busy:
         self.pool = rig.start_threads(**options) if mode == "threads" else rig.start(workers=1, **options)
         self.first = [rig.submit(self.pool, "/wait", self.go)]
         rig.loop.until(lambda: self.pool.load()[0] == 1)
-        self.first += [self.add("first") for _ in range(AHEAD[mode] - 1)]
+        rig.loop.until(lambda: getattr(self.pool, "_sent_max", 0) == AHEAD or self.pool._queue.limit == AHEAD)
+        self.first += [self.add("first") for _ in range(AHEAD - 1)]
         self.settle()
 
     def add(self, address: str, method: str = "GET") -> Any:
@@ -104,10 +106,10 @@ def test_the_newest_first_once_the_oldest_has_waited_for_long(make: Any) -> None
 
 
 def test_the_bound_holds_and_the_largest_makes_room(make: Any, mode: str) -> None:
-    busy = make(queue_max=AHEAD[mode] + 9)
+    busy = make(queue_max=AHEAD + 9)
     flood = [busy.add("10.6.6.6") for _ in range(20)]
     waiting = busy.pool.load()[2]
-    assert waiting == AHEAD[mode] + 9
+    assert waiting == AHEAD + 9
     refused = [exchange for exchange in flood if exchange.refusal]
     assert refused == flood[-10:]
     assert {exchange.refusal[1] for exchange in refused} == {"queue-full"}
@@ -206,3 +208,19 @@ def test_an_app_hears_that_its_client_may_have_left(rig: Any, mode: str, tmp_pat
     rig.wait(exchange)
     assert notes.read_text().split() == ["True", "left"]
     assert exchange.text == "nobody hears this"  # though it may, if it has only shut its side
+
+
+def test_where_jobs_take_long_nobody_stands_behind_more_than_those_that_run(
+    rig: Any, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order.Pace, "briefly", lambda *_: 0)
+    pool = rig.start_threads(threads=1) if mode == "threads" else rig.start(workers=1)
+    running = rig.submit(pool, "/wait", tmp_path / "go", peer=("10.0.0.1", 1))
+    rig.loop.until(lambda: pool.load()[0] == 1)
+    notes = tmp_path / "notes"
+    many = [rig.submit(pool, "/note", notes, peer=("10.0.0.1", 1)) for _ in range(5)]
+    rig.loop.turn(0.0)
+    one = rig.submit(pool, "/note", notes, peer=("10.0.0.2", 1))
+    (tmp_path / "go").touch()
+    rig.wait(running, one, *many)
+    assert one.request_id in notes.read_text().split()[:2]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tinfront.config.model import App
+from tinfront.workers import order
 
 
 def lines(path: Path) -> list[str]:
@@ -221,9 +222,13 @@ def test_an_exit_tells_its_status(rig: Any) -> None:
     assert "exit status 7" in rig.get(pool, "/leave", method="POST").refusal[2]
 
 
-def test_what_was_sent_and_not_claimed_goes_to_another_worker(rig: Any, tmp_path: Path) -> None:
+def test_what_was_sent_and_not_claimed_goes_to_another_worker(
+    rig: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stopped worker may hold a job that it has not claimed; killed, it must not take it along, not even a POST."""
+    monkeypatch.setattr(order.Pace, "briefly", lambda *_: 3)
     pool = rig.start(workers=1)
+    rig.loop.until(lambda: pool._queue.limit == 4)
     (worker,) = pool._crew
     os.kill(worker.pid, signal.SIGSTOP)
     notes = tmp_path / "notes"

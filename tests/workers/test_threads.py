@@ -15,7 +15,7 @@ import pytest
 
 from tests.workers.conftest import SITES
 from tinfront.http.message import ResponseHead
-from tinfront.workers import threads
+from tinfront.workers import order, threads
 
 
 @pytest.fixture(autouse=True)
@@ -248,8 +248,12 @@ def test_what_waits_too_long_is_refused_and_never_runs(rig: Any, tmp_path: Path)
     assert lines(tmp_path / "notes") == []
 
 
-def test_one_that_a_thread_has_begun_just_now_is_answered(rig: Any, tmp_path: Path) -> None:
+def test_one_that_a_thread_has_begun_just_now_is_answered(
+    rig: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order.Pace, "briefly", lambda *_: 1)
     pool = rig.start_threads(threads=1, queue_timeout=0.3)
+    rig.loop.until(lambda: pool._sent_max == 2)
     running = rig.submit(pool, "/wait", tmp_path / "go")
     rig.loop.until(lambda: pool.load()[0] == 1)
     late = rig.submit(pool)

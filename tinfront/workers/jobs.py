@@ -29,8 +29,11 @@ from tinfront.workers.order import NEVER, Line, Pace, Shed
 if TYPE_CHECKING:
     from tinfront.workers.streamed import Streamed
 
-LOOK_AHEAD, LOOK_AHEAD_MAX = 3, 15
-"""Jobs that may be in the socket, per slot, besides the one that runs there: if jobs take long, and if they do not."""
+LOOK_AHEAD, LOOK_AHEAD_MAX = 0, 15
+"""Jobs that may be in the socket, per slot, besides the one that runs there: if jobs take long, and if they do not.
+
+What is in the socket is out of the reach of ``order``; where jobs take long, the way to a free worker does not count.
+"""
 
 SOCKET_BUFFER = 1024 * 1024
 UNCLAIMED = 0.1
@@ -174,10 +177,10 @@ class JobQueue:
         if waiting:
             self.line_up()
 
-    def adapt(self, now: float) -> None:
-        """Look as far ahead as workers get in a moment."""
+    def adapt(self, now: float, elsewhere: int = 0) -> None:
+        """Look as far ahead as workers get in a moment; so many jobs are ``elsewhere``, and take no room here."""
         each = self._pace.briefly(self._last_id, now) // self._slots
-        self.limit = self._slots * (1 + min(LOOK_AHEAD_MAX, max(self._look_ahead, each)))
+        self.limit = self._slots * (1 + min(LOOK_AHEAD_MAX, max(self._look_ahead, each))) + elsewhere
 
     def line_up(self) -> None:
         """There is no room for all newcomers: from now on it matters who comes next."""

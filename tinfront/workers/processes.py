@@ -150,13 +150,20 @@ class ProcessPool(Pool):
         self._rescue.sweep(now, self._queue.claims(), self._crew)
         self._deadlines.sweep(now)
         self._queue.doubt_unclaimed(now)
-        self._queue.adapt(now)
         if self._app.least < self._app.most and self._stopped is None:
             wanted = self._sizing.advise(now, self.workers, self._crew.ready, self.oldest_wait(), self.load()[1])
             if wanted != self.workers:
                 self._log.info("[{app}] {count} workers from now on", app=self._app.name, count=self.resize(wanted))
         self._crew.tick(now)
+        self._queue.adapt(now, self._finishing())
         self._pump()
+
+    def _finishing(self) -> int:
+        """How many jobs are with workers that take no more: others have taken their places."""
+        seats = {worker.seat for worker in self._crew if worker.leaving}
+        if not seats:
+            return 0
+        return sum(slot // self._app.threads in seats for slot, _ in self._queue.claims().values())
 
     def _advance_stop(self, now: float) -> bool:
         crew = self._crew

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from tinfront.interfaces import IWorkerPool
 from tinfront.workers import applog, forks
 from tinfront.workers.census import stack_of
-from tinfront.workers.jobs import LOOK_AHEAD, refuse
+from tinfront.workers.jobs import refuse
 from tinfront.workers.order import NEVER, Pace
 from tinfront.workers.pool import Pool
 from tinfront.workers.thread_crew import Handover, LogRelay, ThreadCrew
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from tinfront.config.model import App
     from tinfront.interfaces import IDescriptors
 
-SENT_MIN, SENT_MAX = 16, 256
-"""Tasks that threads may find without asking the front: if tasks take long, and if they do not. Each can be taken back
-as long as it is not begun. More would blunt the rules of ``order``, fewer let threads fall asleep."""
+SENT_MAX = 256
+"""Tasks that threads may have, or find without asking the front, if they are short: else threads fall asleep between
+them. Of long ones it is as many as there are threads, as what they may find is out of the reach of ``order``."""
 
 LINGER = 0.3
 """Seconds that threads without a task get to end, even when the grace of a stop is over."""
@@ -68,7 +68,7 @@ class ThreadPool(Pool):
         self._witness = ThreadWitness(app, self)
         self._waiting: deque[Task] = deque()
         self.sent: set[Task] = set()
-        self._sent_min = self._sent_max = min(SENT_MAX, max(SENT_MIN, app.threads * (1 + LOOK_AHEAD)))
+        self._sent_max = app.threads
         self._begun = 0
         self._pace = Pace()
         self._left: dict[Task, float] = {}
@@ -182,7 +182,7 @@ class ThreadPool(Pool):
                     self._fail_overdue(task, now - task.claimed)
             self._sweep_left(now, limit)
         self._relay.report()
-        self._sent_max = min(SENT_MAX, max(self._sent_min, self._pace.briefly(self._begun, now)))
+        self._sent_max = self._app.threads + min(SENT_MAX, self._pace.briefly(self._begun, now))
         self._pump()
 
     def _sweep_left(self, now: float, limit: float) -> None:
