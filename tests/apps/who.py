@@ -24,6 +24,10 @@ def application(environ, start_response):
         answer["sum"] = sum(body)
     elif path.startswith("/garbage/"):
         _garbage(int(path[len("/garbage/") :]))
+    elif path.startswith("/babble/"):
+        with open(path[len("/babble") :], "a") as runs:
+            runs.write(f"{os.getpid()}\n")
+        _babble()
     else:
         answer = {
             "pid": os.getpid(),
@@ -43,6 +47,13 @@ def _link(name):
         return os.readlink(f"/proc/self/fd/{name}")
     except OSError:
         return ""
+
+
+def _babble():
+    """What an app may say by mistake: to whom, it does not know."""
+    for name in os.listdir("/proc/self/fd"):
+        if _link(name).startswith("socket:"):
+            os.write(int(name), b"hello world, this is debugging output\n")
 
 
 def _garbage(seed):

@@ -152,3 +152,26 @@ def test_the_front_survives_whatever_a_worker_says(
         assert len(seen) > 2, "nobody was replaced"
         assert server.process.poll() is None
         assert "Unhandled" not in server.report()
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (2, 3)])
+def test_a_request_is_not_run_again_because_its_answer_is_lost(
+    tmp_path: Path, certificate: Path, transport: str, client: requests.Session, workers: int, threads: int
+) -> None:
+    """The app writes into its worker's streams and answers; what is behind that in the stream is not believed."""
+    text = INI.format(
+        here=tmp_path, certificate=certificate, apps=APPS, workers=workers, threads=threads, preload="yes"
+    ).replace("body_limit = 10m", "body_limit = 10m\nretry = {retry}")
+
+    def ask(method: str, book: str) -> tuple[int, str, int]:
+        url = f"{server.url}/babble{tmp_path}/{book}"
+        answer = client.request(method, url, headers={"Accept": "application/json"})
+        return answer.status_code, answer.json()["reason"], len((tmp_path / book).read_text().splitlines())
+
+    with Server(tmp_path, text.format(retry="yes"), transport, may_fail=True) as server:
+        for number in range(3):
+            assert ask("POST", f"post{number}") == (502, "worker-died", 1)
+        assert ask("GET", "get") == (502, "poison", 2)
+        server.log.wait_for(r"worker \d+ is gone: it sent ")
+    with Server(tmp_path, text.format(retry="off"), transport, may_fail=True) as server:
+        assert ask("GET", "once") == (502, "worker-died", 1)

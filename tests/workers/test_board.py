@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tinfront.workers.board import GONE, RING, Board, create_board
+from tinfront.config.model import App
+from tinfront.workers.board import GONE, RING, SEAT_BITS, Board, create_board
+from tinfront.workers.crew import ceiling
 
 
 @pytest.fixture
@@ -29,6 +31,10 @@ def boards(fd: int) -> Iterator[tuple[Board, Board]]:
 def claim(board: Board, slot: int, job_id: int, now: float) -> None:
     board.times[slot * Board.STEP + 1] = now
     board.ids[slot * Board.STEP] = job_id
+
+
+def finish(board: Board, job_id: int, seat: int) -> None:
+    board.finished[job_id % RING] = job_id << SEAT_BITS | seat
 
 
 def test_claims_are_seen_by_the_other_side(boards: tuple[Board, Board]) -> None:
@@ -59,8 +65,28 @@ def test_slots_and_ring_do_not_overlap(boards: tuple[Board, Board]) -> None:
         claim(worker, slot, slot + 1, slot + 0.5)
     for job_id in range(RING):
         front.revoke(job_id + RING)
+        finish(worker, job_id + 2 * RING, 5)
     assert front.claims() == {slot + 1: (slot, slot + 0.5) for slot in range(6)}
     assert [worker.revoked[at] for at in range(RING)] == list(range(RING, 2 * RING))
+    assert {front.finisher(job_id) for job_id in range(2 * RING, 3 * RING)} == {5}
+
+
+def test_who_has_finished_a_job_is_seen_by_the_other_side(boards: tuple[Board, Board]) -> None:
+    front, worker = boards
+    assert [front.finisher(job_id) for job_id in (1, 9, RING)] == [-1, -1, -1]
+    finish(worker, 9, 0)
+    finish(worker, RING, 4095)
+    finish(worker, 2**48 - 1, 3)
+    assert [front.finisher(job_id) for job_id in (9, RING, 2**48 - 1)] == [0, 4095, 3]
+    # Another job at the same place of the ring is another job, in whatever seat it was run.
+    assert [front.finisher(job_id) for job_id in (9 + RING, 2 * RING, RING - 1)] == [-1, -1, -1]
+    finish(worker, 9 + RING, 0)
+    assert [front.finisher(job_id) for job_id in (9, 9 + RING)] == [-1, 0]
+
+
+def test_a_note_has_room_for_every_seat() -> None:
+    largest = max(ceiling(App("a", "a:b", workers=1024)), ceiling(App("a", "a:b", workers=1024, workers_max=1024)))
+    assert 2 * largest <= 1 << SEAT_BITS
 
 
 def test_a_worker_cannot_pull_it_away(fd: int) -> None:

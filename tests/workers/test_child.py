@@ -16,7 +16,7 @@ import pytest
 from tests.fakes import make_head
 from tinfront.errors import ClientGone
 from tinfront.workers import frames
-from tinfront.workers.board import Board
+from tinfront.workers.board import SEAT_BITS, Board
 from tinfront.workers.child import STOP, Outfit, Reply, Worker
 from tinfront.workers.headers import check_headers
 from tinfront.workers.jobs import Job, JobQueue
@@ -141,6 +141,42 @@ def test_the_claim_is_kept_until_the_app_is_closed(front: Front) -> None:
     front.run(watching)
     assert [list(found) for found in claims] == [[1], [1]]
     assert front.board.claims() == {}
+
+
+def test_the_note_stands_before_the_claim_is_given_up(front: Front) -> None:
+    written: list[Any] = []
+    board: Any = front.board
+
+    class Finished:
+        def __setitem__(self, at: int, note: int) -> None:
+            written.append((at, note, list(front.board.claims())))
+
+    finished, board.finished = board.finished, Finished()
+    front.outfit = front.outfit._replace(seat=1)
+    front.send()
+    front.send()
+    front.run()
+    board.finished = finished
+    assert written == [(1, 1 << SEAT_BITS | 1, [1]), (2, 2 << SEAT_BITS | 1, [2])]
+    assert front.board.claims() == {}
+
+
+def test_nothing_is_noted_of_a_job_that_was_not_run_or_is_still_claimed(front: Front) -> None:
+    front.send()
+    front.queue.board.revoke(1)
+    front.send()
+    front.run()
+    assert [front.board.finisher(job_id) for job_id in (1, 2)] == [-1, 0]
+
+
+def test_a_job_whose_answer_cannot_be_sent_stays_claimed(front: Front) -> None:
+    front.send()
+    front.streams[0].close()
+    front.queue._sender.close()
+    worker = Worker(front.outfit, app)
+    worker._receive(worker._slots[0], None)
+    assert list(front.board.claims()) == [1]
+    assert front.board.finisher(1) == -1
 
 
 def test_a_revoked_job_is_left_alone(front: Front, make_body: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import FakeExchange, make_head
 from tinfront.workers import frames
-from tinfront.workers.board import GONE, RING
+from tinfront.workers.board import GONE, RING, SEAT_BITS
 from tinfront.workers.jobs import LOOK_AHEAD_MAX, UNCLAIMED, Job, JobQueue
 
 
@@ -112,6 +112,35 @@ def test_replies_are_taken_before_the_doubted_are_judged(queue: JobQueue, quiet_
     settle(quiet_loop, queue)
     assert take(queue) == 0
     assert not queue.unsent
+
+
+def test_what_a_worker_has_run_is_not_sent_again(queue: JobQueue, quiet_loop: Any) -> None:
+    unanswered: list[Any] = []
+    queue.on_unanswered = lambda job, seat: unanswered.append((job, seat))
+    run, other = add(queue, "POST"), add(queue, "POST")
+    claim(queue, 1)
+    for job in (run, other):
+        queue.doubt(job)
+    settle(quiet_loop, queue)
+    assert (run.id, other.id, unanswered) == (1, 3, [])
+    queue.board.finished[1] = 1 << SEAT_BITS | 7
+    queue.board.clear(0)
+    queue.doubt(run)  # once more, as it was claimed when it was judged
+    settle(quiet_loop, queue)
+    assert unanswered == [(run, 7)]
+    assert queue.pending[1] is run
+
+
+def test_a_job_that_was_dropped_without_a_word_is_judged_anew(queue: JobQueue, quiet_loop: Any) -> None:
+    """Its worker said that it left it alone, and that was lost with all that was in its stream."""
+    job = add(queue, "POST")
+    claim(queue, 1)
+    queue.doubt(job)
+    settle(quiet_loop, queue)
+    queue.board.clear(0)
+    queue.doubt(job)
+    settle(quiet_loop, queue)
+    assert job.id == 2
 
 
 def test_a_verdict_refuses_instead(queue: JobQueue, quiet_loop: Any) -> None:

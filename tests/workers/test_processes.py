@@ -210,6 +210,53 @@ def test_a_post_whose_worker_dies_is_not_tried_again(rig: Any, tmp_path: Path) -
     assert len(lines(tmp_path / "notes")) == 1
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("page", ["/babble", "/mumble"])
+def test_what_was_run_is_not_sent_again_because_its_answer_is_lost(
+    rig: Any, tmp_path: Path, page: str, threads: int
+) -> None:
+    pool = rig.start(threads=threads)
+    exchange = rig.get(pool, page, tmp_path / "posted", method="POST")
+    assert exchange.refusal[:2] == (502, "worker-died")
+    assert "it sent " in exchange.refusal[2]
+    assert len(lines(tmp_path / "posted")) == 1
+    exchange = rig.get(pool, page, tmp_path / "got")
+    assert exchange.refusal[:2] == (502, "poison")
+    assert len(set(lines(tmp_path / "got"))) == len(lines(tmp_path / "got")) == 2
+    rig.loop.until(lambda: rig.get(pool).text == "hello")
+
+
+def test_who_owes_an_answer_is_ended_and_nothing_is_sent_again_meanwhile(rig: Any, tmp_path: Path) -> None:
+    pool = rig.start(workers=1)
+    (worker,) = pool._crew
+    signals: list[int] = []
+    worker.signal = signals.append  # as if it took its time to die
+    exchange = rig.submit(pool, "/mumble", tmp_path / "notes", method="POST")
+    rig.loop.until(lambda: signals)
+    (job,) = pool._pending.values()
+    pool._queue.doubt(job)
+    rig.loop.until(lambda: not pool._queue._doubted)
+    assert set(signals) == {signal.SIGKILL}
+    assert list(pool._pending.values()) == [job]
+    assert exchange.retries == 0
+    del worker.signal
+    rig.wait(exchange)
+    assert exchange.refusal[:2] == (502, "worker-died")
+    assert len(lines(tmp_path / "notes")) == 1
+
+
+def test_a_lost_answer_of_a_seat_that_is_empty(rig: Any) -> None:
+    pool = rig.start(workers=1)
+    os.kill(next(iter(pool._crew)).pid, signal.SIGSTOP)
+    for seat in (len(pool._crew.seats) - 1, 60_000):
+        exchange = rig.submit(pool, method="POST")
+        pool._pump()
+        job = next(job for job in pool._pending.values() if job.exchange is exchange)
+        pool._queue.on_unanswered(job, seat)
+        assert exchange.refusal[:2] == (502, "worker-died")
+        assert job not in pool._pending.values()
+
+
 def test_an_answer_that_has_begun_is_cut_when_the_worker_dies(rig: Any) -> None:
     pool = rig.start()
     exchange = rig.get(pool, "/die-late")

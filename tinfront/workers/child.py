@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tinfront.errors import ClientGone
 from tinfront.workers import applog, frames
-from tinfront.workers.board import GONE, RING, SHUT, Board
+from tinfront.workers.board import GONE, RING, SEAT_BITS, SHUT, Board
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.gateway import FileWrapper, run
 from tinfront.workers.headers import Fields
@@ -219,15 +219,19 @@ class Slot:
     :ivar inbox: jobs for its thread; None ends it. Unused if the main thread runs the jobs.
     """
 
-    __slots__ = ("_app", "_base", "_ids", "at", "inbox", "reply")
+    __slots__ = ("_app", "_base", "_finished", "_ids", "_seat", "at", "inbox", "reply")
 
-    def __init__(self, at: int, app: Callable[..., Any], base: dict[str, Any], reply: Reply, board: Board) -> None:
+    def __init__(
+        self, at: int, app: Callable[..., Any], base: dict[str, Any], reply: Reply, board: Board, seat: int = 0
+    ) -> None:
         self.at = at
         self.reply = reply
         self.inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._app = app
         self._base = {**base, "tinfront.client_connected": reply.client_connected}
         self._ids = board.ids
+        self._finished = board.finished
+        self._seat = seat
 
     def perform(self, job: Job) -> None:
         """Run one job and give its answer."""
@@ -249,6 +253,9 @@ class Slot:
         if applog.unfinished:
             applog.settle()
         if not reply.lost:  # else the claim stays, so that the front knows: this job was begun
+            # Behind junk of the app's in the stream the answer is lost: the note tells, in the claim's place.
+            job_id = job[0]
+            self._finished[job_id % RING] = job_id << SEAT_BITS | self._seat
             self._ids[self.at] = 0
 
     def leave(self, job: Job, why: str = "") -> None:
@@ -290,7 +297,7 @@ class Worker:
         self._slots = []
         for number, stream in enumerate(outfit.streams):
             at = (outfit.seat * threads + number) * Board.STEP
-            self._slots.append(Slot(at, app, base, Reply(stream, outfit.files, board, at), board))
+            self._slots.append(Slot(at, app, base, Reply(stream, outfit.files, board, at), board, outfit.seat))
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """STOP or TERM came."""

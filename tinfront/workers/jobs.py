@@ -97,6 +97,7 @@ class JobQueue:
     :ivar receiver: the workers' end; kept open here, so that the jobs in it outlive a nursery.
     :ivar before_settling: called when the claims have been read and before they are judged; takes in every reply
         that has come.
+    :ivar on_unanswered: called with a job and a seat: the worker there has run the job, and its answer has not come.
     """
 
     def __init__(self, slots: int, look_ahead: int, clock: Any, watcher: Any = None, line: Line | None = None) -> None:
@@ -108,6 +109,7 @@ class JobQueue:
         self.limit = slots * (1 + look_ahead)
         self.pump_due = False
         self.before_settling: Callable[[], None] = _nothing
+        self.on_unanswered: Callable[[Job, int], None] = _nothing
         self.board_slots = 2 * slots
         self._slots = slots
         self._look_ahead = look_ahead
@@ -115,7 +117,7 @@ class JobQueue:
         self._watcher = watcher
         self._last_id = 0
         self._pace = Pace()
-        self._doubted: list[tuple[Job, int]] = []  # with the id that is revoked: it may have a new one by now
+        self._doubted: dict[int, Job] = {}  # by the id that is revoked: a job may have a new one by now
         self._timer: Any = None
         self._is_open = False
 
@@ -252,11 +254,11 @@ class JobQueue:
     def doubt(self, job: Job, verdict: Verdict | None = None) -> None:
         """Take a sent job back, if no worker has it; then refuse it with the verdict, or send it again."""
         job.verdict = verdict or job.verdict
-        if job.revoked:
-            return
+        if job.id in self._doubted:
+            return  # else it is judged anew: it had a claim then, and no answer came
         self.board.revoke(job.id)
         job.revoked = monotonic()
-        self._doubted.append((job, job.id))
+        self._doubted[job.id] = job
         if self._timer is None:
             self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
 
@@ -296,17 +298,21 @@ class JobQueue:
         """Judge the doubted jobs whose revocation every worker must have seen by now."""
         self._timer = None
         now = monotonic()
-        doubted = [(job, job_id) for job, job_id in self._doubted if self.pending.get(job_id) is job]
-        due = [(job, job_id) for job, job_id in doubted if now - job.revoked >= DOUBT]
-        self._doubted = [(job, job_id) for job, job_id in doubted if now - job.revoked < DOUBT]
+        doubted = [(job_id, job) for job_id, job in self._doubted.items() if self.pending.get(job_id) is job]
+        due = [(job_id, job) for job_id, job in doubted if now - job.revoked >= DOUBT]
+        self._doubted = {job_id: job for job_id, job in doubted if now - job.revoked < DOUBT}
         if self._doubted:
             self._timer = self._clock.callLater(DOUBT * 1.2, self._settle)
         # First the claims, then the replies: whoever gave up its claim before has sent its reply before.
         claims = self.claims()
         self.before_settling()
-        for job, job_id in reversed(due):
+        for job_id, job in reversed(due):
             if self.pending.get(job_id) is job and job_id not in claims and job.answering is None:
-                self._return(job)
+                seat = self.board.finisher(job_id)
+                if seat < 0:
+                    self._return(job)
+                else:
+                    self.on_unanswered(job, seat)
         self.pump()
 
     def _return(self, job: Job) -> None:
@@ -356,5 +362,5 @@ def _refuse_unfit(job: Job, error: Exception) -> None:
         refuse(job.exchange, (400, "bad-request", str(error)))
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -17,7 +17,7 @@ from tinfront.interfaces import IWorkerPool
 from tinfront.workers.board import Board
 from tinfront.workers.crew import Crew, ceiling
 from tinfront.workers.deadlines import Deadlines
-from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse
+from tinfront.workers.jobs import LOOK_AHEAD, Job, JobQueue, Verdict, refuse, refuse_later
 from tinfront.workers.nurse import Nurse
 from tinfront.workers.order import NEVER
 from tinfront.workers.pool import Pool
@@ -68,6 +68,7 @@ class ProcessPool(Pool):
         self._nurse = nurse = Nurse(app, keeper, descriptors, log, self._back_off)
         self._crew = Crew(app, descriptors, log, nurse, self)
         queue.before_settling = self._crew.drain
+        queue.on_unanswered = self._on_unanswered
         self._deadlines = Deadlines(app, queue, self._crew, log)
         self._witness = self._deadlines.witness
         self._rescue = Rescue(app, queue, self._take_back, log)
@@ -200,11 +201,16 @@ class ProcessPool(Pool):
         worker.close()
         queue, board = self._queue, self._queue.board
         threads = self._app.threads
+        claims = board.claims()
         lost = [stream.current.job for stream in worker.streams if stream.current is not None]
         for slot in range(worker.seat * threads, (worker.seat + 1) * threads):
             job = self._pending.get(board.ids[slot * Board.STEP])
             board.clear(slot)
             if job is not None and job not in lost:
+                lost.append(job)
+        # What it had finished, and what still is not answered now that all it sent was taken, it had begun as well.
+        for job in self._pending.values():
+            if job.id not in claims and job.answering is None and board.finisher(job.id) == worker.seat:
                 lost.append(job)
         for job in lost:
             self._bereave(job, worker, reason, retry)
@@ -236,6 +242,15 @@ class ProcessPool(Pool):
         else:
             exchange.retries += 1
             self._line.put_back(job)
+
+    def _on_unanswered(self, job: Job, seat: int) -> None:
+        """Whoever sits there has run this job, and the answer is not in its stream: what is, cannot be believed."""
+        worker = self._crew.seats[seat] if seat < len(self._crew.seats) else None
+        if worker is not None:
+            worker.on_violation("no answer to a request that it had finished")  # its end is the end of the job, too
+            return
+        self._queue.give_up(job)
+        refuse_later(job.exchange, (502, "worker-died", "the worker that had finished it is gone"))
 
     def _take_back(self, job: Job) -> bool:
         """Give a job to another worker although its own may still come to it; False if it must not run twice."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -118,6 +119,24 @@ def garbage(environ, start_response):
         except OSError:
             pass
     time.sleep(20)
+
+
+def babble(environ, start_response, junk=b"what is written here is read by nobody, one should think\n"):
+    """Notes that it runs, writes into every socket it has, and answers as if nothing had happened."""
+    with open(environ["QUERY_STRING"], "a") as notes:
+        notes.write(f"{os.getpid()}\n")
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                os.write(int(fd), junk)
+        except OSError:
+            pass
+    return answer(start_response, "done")
+
+
+def mumble(environ, start_response):
+    """What it writes is the beginning of a long frame, and the answer is taken for more of it."""
+    return babble(environ, start_response, struct.pack("=IIQdqB", 300_000, 0, 1, 0.0, 0, 3))
 
 
 def die_late(environ, start_response):
