@@ -23,7 +23,7 @@ from tinfront.catalog import discover
 from tinfront.config import cores
 from tinfront.config.describe import describe
 from tinfront.config.load import control_socket, single_app
-from tinfront.config.model import Config
+from tinfront.config.model import App, Config
 from tinfront.control import ask
 from tinfront.dev import watch
 from tinfront.errors import ConfigError
@@ -34,6 +34,7 @@ from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fa
 if TYPE_CHECKING:
     from tinfront.config.source import Source
     from tinfront.service import Site
+    from tinfront.workers.generations import Generations
 
 EXAMPLES = """\
 examples:
@@ -270,21 +271,33 @@ def run(config: Config, options: RunOptions) -> int:
     service.startService()
     core: Any = reactor
     core.callWhenRunning(_show, service)
-    broken: list[str] = []
-
-    def started(ready: bool, name: str) -> None:
-        if not ready:
-            broken.append(name)
-            service.stop_now()
-
+    broken: list[App] = []
     needs_app = not (options.has_file or options["dev"])
-    for name, pool in service.pools.items() if needs_app else ():
-        pool.when_ready().addCallback(started, name)
+    for pools in service.pools.values() if needs_app else ():
+        _end_if_broken(service, pools, broken)
     if options["dev"]:
         watch(service, options["target"] if options.has_file else "")
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
     return EX_NO_APP if broken else 0
+
+
+def _end_if_broken(service: Site, pools: Generations, broken: list[App]) -> None:
+    """Stop, and add the app to ``broken``, once it is known that no generation of it can be started."""
+
+    def started(ready: bool, asked: Any) -> None:
+        latest = pools.coming or pools.current
+        if ready:
+            return
+        if service.stopping:
+            pools.hurry(0.0)  # no client waits for what never could answer
+        elif latest is not asked:  # there was a reload meanwhile: this one was ended by it, or may be mended by it
+            latest.when_ready().addCallback(started, latest)
+        else:
+            broken.append(pools.app)
+            service.stop_now()
+
+    pools.when_ready().addCallback(started, pools.current)
 
 
 def _show(service: Site) -> None:

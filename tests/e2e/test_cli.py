@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 from pathlib import Path
+from typing import IO
 
 import pytest
 import requests
 
-from tests.e2e.server import APPS, Server, eventually, tinfront
+from tests.e2e.server import APPS, PATIENCE, Server, eventually, tinfront
 
 GOOD = f"""
 [listen:http]
@@ -152,6 +154,79 @@ def test_an_app_without_a_file_that_cannot_be_loaded(tmp_path: Path, target: str
     answer = tinfront("run", target, "-b", "127.0.0.1:0", cwd=tmp_path)
     assert answer.returncode == 4
     assert told in answer.stderr
+
+
+GATED = """\
+import os
+
+number = 1
+while os.path.exists(f"import{number}"):
+    number += 1
+os.mkdir(f"import{number}")
+with open(f"gate{number}") as gate:
+    exec(gate.read())
+
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(number).encode()]
+"""
+"""Each import waits for its gate, and then runs what is sent through it."""
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Server:
+    (tmp_path / "gated.py").write_text(GATED)
+    os.mkfifo(tmp_path / "gate1")
+    os.mkfifo(tmp_path / "gate2")
+    return Server(tmp_path, command=["run", "gated:application", "-b", "127.0.0.1:0", "-w", "1"], may_fail=True)
+
+
+def _gate(server: Server, number: int) -> IO[str]:
+    """Comes back once that import waits."""
+    return open(server.directory / f"gate{number}", "w")
+
+
+def test_a_reload_while_the_app_is_imported(gated: Server, client: requests.Session) -> None:
+    with gated as server, _gate(server, 1):
+        server.signal(signal.SIGHUP)
+        _gate(server, 2).close()
+        server.log.wait_for("reloaded; new code: app")
+        assert client.get(server.url).text == "2"
+
+
+def test_a_reload_that_mends_an_app_before_it_has_failed(gated: Server, client: requests.Session) -> None:
+    with gated as server, _gate(server, 1) as first:
+        server.signal(signal.SIGHUP)
+        with _gate(server, 2):
+            first.write("raise ValueError('on purpose')")
+            first.close()
+            server.log.wait_for("on purpose")
+        server.log.wait_for("reloaded; new code: app")
+        assert client.get(server.url).text == "2"
+
+
+@pytest.mark.parametrize("fails_last", [1, 2])
+def test_an_app_that_cannot_be_loaded_after_a_reload_either(gated: Server, fails_last: int) -> None:
+    server = gated.__enter__()
+    try:
+        gates = [_gate(server, 1)]
+        server.signal(signal.SIGHUP)
+        gates.append(_gate(server, 2))
+        for gate in gates if fails_last == 2 else reversed(gates):
+            gate.write(f"raise ValueError('of gate {gates.index(gate) + 1}')")
+            gate.close()
+            server.log.wait_for(f"of gate {gates.index(gate) + 1}")
+        assert server.process.wait(PATIENCE) == 4
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_while_the_app_is_imported(gated: Server, number: signal.Signals) -> None:
+    with gated as server, _gate(server, 1):
+        server.signal(number)
+        server.wait()
 
 
 def test_the_environment_of_a_platform(tmp_path: Path, client: requests.Session) -> None:
