@@ -29,7 +29,7 @@ from tinfront.dev import watch
 from tinfront.errors import ConfigError
 from tinfront.signals import remember_hup
 from tinfront.status import stacks_text, table
-from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
+from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader, refuse
 
 if TYPE_CHECKING:
     from tinfront.config.source import Source
@@ -136,7 +136,10 @@ class CheckOptions(Command):
     """Options of ``tinfront check``."""
 
     synopsis = "tinfront check FILE.ini"
-    longdesc = "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78)."
+    longdesc = (
+        "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78). Apps are not "
+        "imported."
+    )
 
     def parseArgs(self, file: str) -> None:  # type: ignore[override]
         """The one argument."""
@@ -218,9 +221,20 @@ def main(arguments: list[str] | None = None) -> None:
 def check(file: str) -> int:
     """Show what a file means; everything is made but nothing is started."""
     config = read(file)
-    from tinfront.service import build  # noqa: PLC0415 - it chooses the reactor
+    from twisted.internet import reactor  # noqa: PLC0415 - this chooses it
 
-    build(config, None)
+    from tinfront.inspection import inspect  # noqa: PLC0415
+    from tinfront.service import build  # noqa: PLC0415
+
+    found = inspect(config, reactor)
+    try:
+        build(config, None)
+    except ConfigError as error:
+        found.findings[:0] = error.findings
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    if found.findings:
+        refuse(file, found.findings)
     print(describe(config, discover()), end="")
     print(f"{file}: ok")
     return 0

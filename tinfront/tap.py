@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -106,8 +106,13 @@ def read(path: str) -> Config:
     try:
         return load(path, discover())
     except ConfigError as error:
-        count = len(error.findings)
-        fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
+        refuse(path, error.findings)
+
+
+def refuse(path: str, findings: Sequence[str]) -> NoReturn:
+    """Say everything that is wrong with the file at ``path``, and exit 78."""
+    count = len(findings)
+    fail(EX_CONFIG, *findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
 def reader(path: str) -> Callable[[Source], Config]:

@@ -317,3 +317,28 @@ def test_a_signal_has_the_log_say_what_workers_do(tmp_path: Path) -> None:
             return re.search(r"=== corners, worker \d+, (ready|starting)", server.log.text) is not None
 
         eventually(said, "nothing is said of any worker")
+
+
+def test_check_tells_what_a_start_would_trip_over(tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("-----BEGIN PRIVATE KEY-----\nnothing of the kind\n")
+    file = tmp_path / "site.ini"
+    file.write_text(
+        GOOD.replace("[site:demo]", "tls = yes\n[listen:odd]\nendpoint = tcp:many\n[site:demo]\ncertificate = bad.pem")
+    )
+    answer = tinfront("check", file)
+    assert (answer.returncode, answer.stdout) == (78, "")
+    assert f"{file}:6: [listen:odd] endpoint: tcp:many: " in answer.stderr
+    assert f"{file}:8: [site:demo] certificate: " in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.endswith("errors, nothing started\n")
+
+
+def test_an_app_that_shares_the_process_of_several_sites(tmp_path: Path) -> None:
+    text = GOOD.replace("workers = 3", "mode = threads") + "\n[site:other]\nhosts = other.test\n"
+    told = r"site.ini:15: \[app:corners\] mode: an app with mode = threads runs in the process that serves all 2 sites"
+    with Server(tmp_path, text) as server:
+        server.log.wait_for(told)
+        answer = tinfront("check", server.file)
+    assert answer.returncode == 0
+    assert re.match(rf"{tmp_path}/{told}", answer.stderr)
+    assert answer.stdout.endswith(": ok\n")
