@@ -12,6 +12,7 @@ import atexit
 import getopt
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,10 @@ examples:
   tinfront check etc/site.ini               show what a file means, or all its errors
 """
 
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ENDINGS = (".ini", ".conf", ".cfg")
+"""A file is meant, and not a module."""
+
 
 class Command(usage.Options):
     """What all parts of the command have."""
@@ -72,8 +77,8 @@ class RunOptions(Command):
     )
     optFlags = [["dev", None, "For development: reload whenever the app's code or the file has changed."]]
     optParameters = [
-        ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
-        ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
+        ["workers", "w", None, "Worker processes (MODULE:APP only)."],
+        ["threads", None, None, "Threads in each worker (MODULE:APP only); 1 if not given."],
     ]
 
     def __init__(self) -> None:
@@ -100,6 +105,12 @@ class RunOptions(Command):
         """The one argument."""
         self["target"] = target
 
+    def postOptions(self) -> None:
+        """Look whether numbers are numbers."""
+        for name in ("workers", "threads"):
+            if self[name] is not None:
+                self[name] = _count(self[name], f"--{name}")
+
     @property
     def has_file(self) -> bool:
         """Whether the target is a file, and not an app."""
@@ -113,11 +124,14 @@ class RunOptions(Command):
         """
         target = self["target"]
         if self.has_file:
-            if self["bind"] or self["workers"]:
-                raise usage.UsageError("-b and -w go with MODULE:APP; a file says it itself")
+            if _MODULE.fullmatch(target) and not target.endswith(_ENDINGS) and not os.path.exists(target):
+                raise usage.UsageError(f'there is no file "{target}"; did you mean the app "{target}:application"?')
+            if self["bind"] or (self["workers"], self["threads"]) != (None, None):
+                raise usage.UsageError("-b, -w and --threads go with MODULE:APP; a file says it itself")
             return read(target)
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
-        return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
+        threads = 1 if self["threads"] is None else self["threads"]
+        return single_app(target, bind=bind, workers=self._workers(), threads=threads, vocabulary=discover())
 
     def again(self) -> Callable[[Source], Config]:
         """What makes the configuration once more."""
@@ -125,11 +139,16 @@ class RunOptions(Command):
 
     def _workers(self) -> int:
         if self["workers"] is not None:
-            return int(self["workers"])
+            workers: int = self["workers"]
+            return workers
         given = os.environ.get("WEB_CONCURRENCY", "")
-        if given and not given.isdigit():
-            raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else 1 if self["dev"] else cores.auto()
+        return _count(given, "WEB_CONCURRENCY") if given else 1 if self["dev"] else cores.auto()
+
+
+def _count(text: str, name: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise usage.UsageError(f'{name} is "{text}", not a number')
+    return int(text)
 
 
 class CheckOptions(Command):

@@ -75,7 +75,14 @@ def test_the_version() -> None:
         (["serve"], "serve"),
         (["run"], ""),
         (["run", "--wrong", "x.ini"], "--wrong"),
-        (["run", "-w", "many", "a:b"], "many"),
+        (["run", "-w", "many", "a:b"], 'tinfront: --workers is "many", not a number\n'),
+        (["run", "--threads", "-1", "a:b"], 'tinfront: --threads is "-1", not a number\n'),
+        (["run", "mysite.wsgi"], 'there is no file "mysite.wsgi"; did you mean the app "mysite.wsgi:application"?\n'),
+        (["run", "mysite", "-b", ":80"], 'there is no file "mysite"; did you mean the app "mysite:application"?\n'),
+        (["run", "my.site", "-w", "2"], 'there is no file "my.site"; did you mean the app "my.site:application"?\n'),
+        (["run", "site.ini", "-b", ":80"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
+        (["run", "site.ini", "-w", "0"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
+        (["run", "site.ini", "--threads", "4"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
     ],
 )
 def test_wrong_usage(arguments: list[str], told: str) -> None:
@@ -114,8 +121,9 @@ def test_all_errors_of_a_file_are_shown(tmp_path: Path, command: str) -> None:
     assert answer.stderr.endswith("errors, nothing started\n")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    answer = tinfront("check", tmp_path / "missing.ini")
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_file_that_is_not_there(tmp_path: Path, command: str) -> None:
+    answer = tinfront(command, "missing.ini", cwd=tmp_path)
     assert answer.returncode == 78
     assert "missing.ini" in answer.stderr
 
