@@ -28,7 +28,7 @@ from tinfront.config.model import App, Config
 from tinfront.control import ask
 from tinfront.dev import watch
 from tinfront.errors import ConfigError
-from tinfront.signals import remember_hup
+from tinfront.signals import remember_early
 from tinfront.status import stacks_text, table
 from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader, refuse
 
@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
-            remember_hup()
+            remember_early()
             chosen = options.subOptions
             raise SystemExit(run(chosen.config(), chosen))
         if options.subCommand == "check":

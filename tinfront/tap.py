@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from tinfront.catalog import discover
 from tinfront.config.load import load
 from tinfront.config.model import Config
 from tinfront.errors import ConfigError
-from tinfront.signals import remember_hup
+from tinfront.signals import remember_early
 
 if TYPE_CHECKING:
     from tinfront.config.source import Source
@@ -80,7 +81,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
-        remember_hup()
+        remember_early([signal.SIGHUP])  # USR1 is twistd's own until the site runs
         self._path = os.path.abspath(self["config"])
         self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
