@@ -6,7 +6,7 @@ import signal
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tinfront.signals import Signals, remember_hup
+from tinfront.signals import Signals, remember_early
 
 
 class Reactor(MemoryReactorClock):
@@ -25,8 +25,8 @@ class SignalsTests(SynchronousTestCase):
 
     def setUp(self):
         self.reactor = Reactor()
-        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
-        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
 
     def act(self):
         """An action that is told apart by its identity only."""
@@ -40,7 +40,7 @@ class SignalsTests(SynchronousTestCase):
     def test_a_hup_that_came_early(self):
         """It does not end the process, and is made up for once."""
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        remember_hup()
+        remember_early()
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
         for calls in ([(self.act, ())], []):
@@ -50,10 +50,33 @@ class SignalsTests(SynchronousTestCase):
             self.reactor.calls.clear()
             signals.restore()
 
+    def test_a_usr1_that_came_early(self):
+        """It is made up for once, and remembers nothing more once the server runs."""
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        remember_early()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signals = Signals(self.reactor, {signal.SIGUSR1: self.act})
+        signals.install()
+        self.assertEqual(self.reactor.calls, [(self.act, ())])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        self.assertEqual(self.reactor.calls, [(self.act, ())] * 2)
+        signals.restore()
+        signals.install()
+        self.addCleanup(signals.restore)
+        self.assertEqual(self.reactor.calls, [(self.act, ())] * 2)
+
+    def test_only_those_that_are_named(self):
+        """twistd has something to do with USR1 itself, if nobody else has."""
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        remember_early([signal.SIGHUP])
+        self.assertIsNot(signal.getsignal(signal.SIGHUP), signal.SIG_DFL)
+        self.assertIs(signal.getsignal(signal.SIGUSR1), signal.SIG_DFL)
+
     def test_a_hup_that_is_ignored_stays_so(self):
         """Until the server runs: that is what nohup asks for."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        remember_hup()
+        remember_early()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
     def test_restore(self):

@@ -12,6 +12,7 @@ import atexit
 import getopt
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,17 +24,18 @@ from tinfront.catalog import discover
 from tinfront.config import cores
 from tinfront.config.describe import describe
 from tinfront.config.load import control_socket, single_app
-from tinfront.config.model import Config
+from tinfront.config.model import App, Config
 from tinfront.control import ask
 from tinfront.dev import watch
 from tinfront.errors import ConfigError
-from tinfront.signals import remember_hup
+from tinfront.signals import remember_early
 from tinfront.status import stacks_text, table
-from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader
+from tinfront.tap import EX_CONFIG, EX_FAILED, EX_NO_APP, EX_OSERR, EX_USAGE, fail, install_loop, read, reader, refuse
 
 if TYPE_CHECKING:
     from tinfront.config.source import Source
     from tinfront.service import Site
+    from tinfront.workers.generations import Generations
 
 EXAMPLES = """\
 examples:
@@ -44,6 +46,10 @@ examples:
   tinfront status etc/site.ini              how the running server fares
   tinfront check etc/site.ini               show what a file means, or all its errors
 """
+
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ENDINGS = (".ini", ".conf", ".cfg")
+"""A file is meant, and not a module."""
 
 
 class Command(usage.Options):
@@ -71,8 +77,8 @@ class RunOptions(Command):
     )
     optFlags = [["dev", None, "For development: reload whenever the app's code or the file has changed."]]
     optParameters = [
-        ["workers", "w", None, "Worker processes (MODULE:APP only).", int],
-        ["threads", None, 1, "Threads in each worker (MODULE:APP only).", int],
+        ["workers", "w", None, "Worker processes (MODULE:APP only)."],
+        ["threads", None, None, "Threads in each worker (MODULE:APP only); 1 if not given."],
     ]
 
     def __init__(self) -> None:
@@ -99,6 +105,12 @@ class RunOptions(Command):
         """The one argument."""
         self["target"] = target
 
+    def postOptions(self) -> None:
+        """Look whether numbers are numbers."""
+        for name in ("workers", "threads"):
+            if self[name] is not None:
+                self[name] = _count(self[name], f"--{name}")
+
     @property
     def has_file(self) -> bool:
         """Whether the target is a file, and not an app."""
@@ -112,11 +124,14 @@ class RunOptions(Command):
         """
         target = self["target"]
         if self.has_file:
-            if self["bind"] or self["workers"]:
-                raise usage.UsageError("-b and -w go with MODULE:APP; a file says it itself")
+            if _MODULE.fullmatch(target) and not target.endswith(_ENDINGS) and not os.path.exists(target):
+                raise usage.UsageError(f'there is no file "{target}"; did you mean the app "{target}:application"?')
+            if self["bind"] or (self["workers"], self["threads"]) != (None, None):
+                raise usage.UsageError("-b, -w and --threads go with MODULE:APP; a file says it itself")
             return read(target)
         bind = self["bind"] or ([f"0.0.0.0:{os.environ['PORT']}"] if os.environ.get("PORT") else [])
-        return single_app(target, bind=bind, workers=self._workers(), threads=self["threads"], vocabulary=discover())
+        threads = 1 if self["threads"] is None else self["threads"]
+        return single_app(target, bind=bind, workers=self._workers(), threads=threads, vocabulary=discover())
 
     def again(self) -> Callable[[Source], Config]:
         """What makes the configuration once more."""
@@ -124,18 +139,26 @@ class RunOptions(Command):
 
     def _workers(self) -> int:
         if self["workers"] is not None:
-            return int(self["workers"])
+            workers: int = self["workers"]
+            return workers
         given = os.environ.get("WEB_CONCURRENCY", "")
-        if given and not given.isdigit():
-            raise usage.UsageError(f"WEB_CONCURRENCY is {given!r}, not a number")
-        return int(given) if given else 1 if self["dev"] else cores.auto()
+        return _count(given, "WEB_CONCURRENCY") if given else 1 if self["dev"] else cores.auto()
+
+
+def _count(text: str, name: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise usage.UsageError(f'{name} is "{text}", not a number')
+    return int(text)
 
 
 class CheckOptions(Command):
     """Options of ``tinfront check``."""
 
     synopsis = "tinfront check FILE.ini"
-    longdesc = "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78)."
+    longdesc = (
+        "Shows the sites, routes, apps and listeners that a file means, or all its errors (exit code 78). Apps are not "
+        "imported."
+    )
 
     def parseArgs(self, file: str) -> None:  # type: ignore[override]
         """The one argument."""
@@ -200,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
         if options.subCommand == "run":
-            remember_hup()
+            remember_early()
             chosen = options.subOptions
             raise SystemExit(run(chosen.config(), chosen))
         if options.subCommand == "check":
@@ -217,9 +240,20 @@ def main(arguments: list[str] | None = None) -> None:
 def check(file: str) -> int:
     """Show what a file means; everything is made but nothing is started."""
     config = read(file)
-    from tinfront.service import build  # noqa: PLC0415 - it chooses the reactor
+    from twisted.internet import reactor  # noqa: PLC0415 - this chooses it
 
-    build(config, None)
+    from tinfront.inspection import inspect  # noqa: PLC0415
+    from tinfront.service import build  # noqa: PLC0415
+
+    found = inspect(config, reactor)
+    try:
+        build(config, None)
+    except ConfigError as error:
+        found.findings[:0] = error.findings
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    if found.findings:
+        refuse(file, found.findings)
     print(describe(config, discover()), end="")
     print(f"{file}: ok")
     return 0
@@ -270,21 +304,33 @@ def run(config: Config, options: RunOptions) -> int:
     service.startService()
     core: Any = reactor
     core.callWhenRunning(_show, service)
-    broken: list[str] = []
-
-    def started(ready: bool, name: str) -> None:
-        if not ready:
-            broken.append(name)
-            service.stop_now()
-
+    broken: list[App] = []
     needs_app = not (options.has_file or options["dev"])
-    for name, pool in service.pools.items() if needs_app else ():
-        pool.when_ready().addCallback(started, name)
+    for pools in service.pools.values() if needs_app else ():
+        _end_if_broken(service, pools, broken)
     if options["dev"]:
         watch(service, options["target"] if options.has_file else "")
     core.addSystemEventTrigger("before", "shutdown", service.stopService)
     core.run()
     return EX_NO_APP if broken else 0
+
+
+def _end_if_broken(service: Site, pools: Generations, broken: list[App]) -> None:
+    """Stop, and add the app to ``broken``, once it is known that no generation of it can be started."""
+
+    def started(ready: bool, asked: Any) -> None:
+        latest = pools.coming or pools.current
+        if ready:
+            return
+        if service.stopping:
+            pools.hurry(0.0)  # no client waits for what never could answer
+        elif latest is not asked:  # there was a reload meanwhile: this one was ended by it, or may be mended by it
+            latest.when_ready().addCallback(started, latest)
+        else:
+            broken.append(pools.app)
+            service.stop_now()
+
+    pools.when_ready().addCallback(started, pools.current)
 
 
 def _show(service: Site) -> None:

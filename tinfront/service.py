@@ -28,6 +28,7 @@ from tinfront.control import Answer, Control
 from tinfront.front.listener import Listener
 from tinfront.front.terms import Terms
 from tinfront.http.dates import format_date
+from tinfront.inspection import cautions
 from tinfront.notify import Notifier
 from tinfront.reload import Reloads
 from tinfront.signals import Signals
@@ -144,6 +145,8 @@ class Site(Service):
     def startService(self) -> None:
         """Start the pools and begin to accept. The listeners were bound by ``privilegedStartService``."""
         self.assembly.drop_privileges()
+        for caution in cautions(self.config):
+            log.warn("{caution}", caution=caution)
         super().startService()  # type: ignore[no-untyped-call]
         if self.access_log is not None:
             self.access_log.start()

@@ -1,5 +1,7 @@
 """What signals do to a running site. Installed once the reactor runs, in place of the reactor's own.
 
+The command imports this before all else, for ``remember_early``: it needs little of the standard library, no Twisted.
+
 ====== =========================================================================
 TERM   stop: no new connection, running requests finish within the grace, exit 0
 INT    the same; a second TERM or INT stops at once
@@ -14,22 +16,26 @@ USR2   write to the error log what every worker is doing
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 Action = Callable[[], object]
 
+EARLY = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What is no request to end, but would end a process that does not mind it."""
+
 _early: set[int] = set()
 
 
-def remember_hup() -> None:
-    """From now on a HUP does not end the process, and ``install`` makes up for it.
+def remember_early(numbers: Iterable[signal.Signals] = EARLY) -> None:
+    """From now on these signals do not end the process, and ``install`` makes up for them.
 
-    To be called before the configuration is read: who sends one does not know how far the server has got.
+    To be called before anything that takes a while: who sends one does not know how far the server has got.
     """
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _remember)
+    for number in numbers:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _remember)
 
 
 def _remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - every handler is given the frame
@@ -62,6 +68,6 @@ class Signals:
     def _received(self, number: int, frame: FrameType | None) -> None:
         which = signal.Signals(number)
         before = self._before.get(which)
-        if which is signal.SIGUSR1 and callable(before):
+        if which is signal.SIGUSR1 and callable(before) and before is not _remember:
             before(number, frame)
         self._reactor.callFromThread(self._actions[which])

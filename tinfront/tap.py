@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +20,7 @@ from tinfront.catalog import discover
 from tinfront.config.load import load
 from tinfront.config.model import Config
 from tinfront.errors import ConfigError
-from tinfront.signals import remember_hup
+from tinfront.signals import remember_early
 
 if TYPE_CHECKING:
     from tinfront.config.source import Source
@@ -80,7 +81,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration now, while errors can still be shown, and choose the reactor."""
-        remember_hup()
+        remember_early([signal.SIGHUP])  # USR1 is twistd's own until the site runs
         self._path = os.path.abspath(self["config"])
         self.model = self._as_told(read(self["config"]))
         self.loop = install_loop()
@@ -106,8 +107,13 @@ def read(path: str) -> Config:
     try:
         return load(path, discover())
     except ConfigError as error:
-        count = len(error.findings)
-        fail(EX_CONFIG, *error.findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
+        refuse(path, error.findings)
+
+
+def refuse(path: str, findings: Sequence[str]) -> NoReturn:
+    """Say everything that is wrong with the file at ``path``, and exit 78."""
+    count = len(findings)
+    fail(EX_CONFIG, *findings, f"{os.path.basename(path)}: {count} error{'s' * (count > 1)}, nothing started")
 
 
 def reader(path: str) -> Callable[[Source], Config]:

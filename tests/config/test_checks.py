@@ -89,3 +89,20 @@ def test_a_site_alone_answers_everybody_unless_it_is_told_for_whom(text, default
 def test_but_not_against_what_is_written(text, vocabulary):
     with pytest.raises(ConfigError, match="can never be asked for"):
         loads(LISTEN + text, vocabulary)
+
+
+def test_the_directory_of_a_log_that_may_not_be_looked_at_is_left_to_whoever_may(vocabulary, tmp_path, monkeypatch):
+    text = f"[server]\naccess_log = {tmp_path}/missing/access.log\n{SITE}{LISTEN}"
+    with pytest.raises(ConfigError, match="missing: No such file or directory"):
+        loads(text, vocabulary)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("tinfront.config.checks.os.stat", refuse)
+    assert loads(text, vocabulary).server.access_log == f"{tmp_path}/missing/access.log"
+
+
+@pytest.mark.parametrize("word", ["-", "off"])
+def test_a_log_that_is_no_file_needs_no_directory(vocabulary, word):
+    assert loads(f"[server]\naccess_log = {word}\n{SITE}{LISTEN}", vocabulary).server.access_log == word

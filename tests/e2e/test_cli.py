@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 from pathlib import Path
+from typing import IO
 
 import pytest
 import requests
 
-from tests.e2e.server import APPS, Server, eventually, tinfront
+from tests.e2e.server import APPS, PATIENCE, Server, eventually, tinfront
 
 GOOD = f"""
 [listen:http]
@@ -73,7 +75,14 @@ def test_the_version() -> None:
         (["serve"], "serve"),
         (["run"], ""),
         (["run", "--wrong", "x.ini"], "--wrong"),
-        (["run", "-w", "many", "a:b"], "many"),
+        (["run", "-w", "many", "a:b"], 'tinfront: --workers is "many", not a number\n'),
+        (["run", "--threads", "-1", "a:b"], 'tinfront: --threads is "-1", not a number\n'),
+        (["run", "mysite.wsgi"], 'there is no file "mysite.wsgi"; did you mean the app "mysite.wsgi:application"?\n'),
+        (["run", "mysite", "-b", ":80"], 'there is no file "mysite"; did you mean the app "mysite:application"?\n'),
+        (["run", "my.site", "-w", "2"], 'there is no file "my.site"; did you mean the app "my.site:application"?\n'),
+        (["run", "site.ini", "-b", ":80"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
+        (["run", "site.ini", "-w", "0"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
+        (["run", "site.ini", "--threads", "4"], "-b, -w and --threads go with MODULE:APP; a file says it itself\n"),
     ],
 )
 def test_wrong_usage(arguments: list[str], told: str) -> None:
@@ -112,8 +121,9 @@ def test_all_errors_of_a_file_are_shown(tmp_path: Path, command: str) -> None:
     assert answer.stderr.endswith("errors, nothing started\n")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    answer = tinfront("check", tmp_path / "missing.ini")
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_file_that_is_not_there(tmp_path: Path, command: str) -> None:
+    answer = tinfront(command, "missing.ini", cwd=tmp_path)
     assert answer.returncode == 78
     assert "missing.ini" in answer.stderr
 
@@ -152,6 +162,79 @@ def test_an_app_without_a_file_that_cannot_be_loaded(tmp_path: Path, target: str
     answer = tinfront("run", target, "-b", "127.0.0.1:0", cwd=tmp_path)
     assert answer.returncode == 4
     assert told in answer.stderr
+
+
+GATED = """\
+import os
+
+number = 1
+while os.path.exists(f"import{number}"):
+    number += 1
+os.mkdir(f"import{number}")
+with open(f"gate{number}") as gate:
+    exec(gate.read())
+
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(number).encode()]
+"""
+"""Each import waits for its gate, and then runs what is sent through it."""
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Server:
+    (tmp_path / "gated.py").write_text(GATED)
+    os.mkfifo(tmp_path / "gate1")
+    os.mkfifo(tmp_path / "gate2")
+    return Server(tmp_path, command=["run", "gated:application", "-b", "127.0.0.1:0", "-w", "1"], may_fail=True)
+
+
+def _gate(server: Server, number: int) -> IO[str]:
+    """Comes back once that import waits."""
+    return open(server.directory / f"gate{number}", "w")
+
+
+def test_a_reload_while_the_app_is_imported(gated: Server, client: requests.Session) -> None:
+    with gated as server, _gate(server, 1):
+        server.signal(signal.SIGHUP)
+        _gate(server, 2).close()
+        server.log.wait_for("reloaded; new code: app")
+        assert client.get(server.url).text == "2"
+
+
+def test_a_reload_that_mends_an_app_before_it_has_failed(gated: Server, client: requests.Session) -> None:
+    with gated as server, _gate(server, 1) as first:
+        server.signal(signal.SIGHUP)
+        with _gate(server, 2):
+            first.write("raise ValueError('on purpose')")
+            first.close()
+            server.log.wait_for("on purpose")
+        server.log.wait_for("reloaded; new code: app")
+        assert client.get(server.url).text == "2"
+
+
+@pytest.mark.parametrize("fails_last", [1, 2])
+def test_an_app_that_cannot_be_loaded_after_a_reload_either(gated: Server, fails_last: int) -> None:
+    server = gated.__enter__()
+    try:
+        gates = [_gate(server, 1)]
+        server.signal(signal.SIGHUP)
+        gates.append(_gate(server, 2))
+        for gate in gates if fails_last == 2 else reversed(gates):
+            gate.write(f"raise ValueError('of gate {gates.index(gate) + 1}')")
+            gate.close()
+            server.log.wait_for(f"of gate {gates.index(gate) + 1}")
+        assert server.process.wait(PATIENCE) == 4
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_while_the_app_is_imported(gated: Server, number: signal.Signals) -> None:
+    with gated as server, _gate(server, 1):
+        server.signal(number)
+        server.wait()
 
 
 def test_the_environment_of_a_platform(tmp_path: Path, client: requests.Session) -> None:
@@ -242,3 +325,28 @@ def test_a_signal_has_the_log_say_what_workers_do(tmp_path: Path) -> None:
             return re.search(r"=== corners, worker \d+, (ready|starting)", server.log.text) is not None
 
         eventually(said, "nothing is said of any worker")
+
+
+def test_check_tells_what_a_start_would_trip_over(tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("-----BEGIN PRIVATE KEY-----\nnothing of the kind\n")
+    file = tmp_path / "site.ini"
+    file.write_text(
+        GOOD.replace("[site:demo]", "tls = yes\n[listen:odd]\nendpoint = tcp:many\n[site:demo]\ncertificate = bad.pem")
+    )
+    answer = tinfront("check", file)
+    assert (answer.returncode, answer.stdout) == (78, "")
+    assert f"{file}:6: [listen:odd] endpoint: tcp:many: " in answer.stderr
+    assert f"{file}:8: [site:demo] certificate: " in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.endswith("errors, nothing started\n")
+
+
+def test_an_app_that_shares_the_process_of_several_sites(tmp_path: Path) -> None:
+    text = GOOD.replace("workers = 3", "mode = threads") + "\n[site:other]\nhosts = other.test\n"
+    told = r"site.ini:15: \[app:corners\] mode: an app with mode = threads runs in the process that serves all 2 sites"
+    with Server(tmp_path, text) as server:
+        server.log.wait_for(told)
+        answer = tinfront("check", server.file)
+    assert answer.returncode == 0
+    assert re.match(rf"{tmp_path}/{told}", answer.stderr)
+    assert answer.stdout.endswith(": ok\n")

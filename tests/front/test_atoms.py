@@ -2,9 +2,6 @@
 
 from types import SimpleNamespace
 
-import pytest
-
-from tinfront.errors import ConfigError
 from tinfront.front.accesslog import Moments
 from tinfront.front.atoms import compile_format
 from tinfront.http.message import RequestHead
@@ -45,12 +42,3 @@ def test_a_percent_sign_of_the_users_own_stays():
 
 def test_nothing_sent():
     assert line("%(b)s %(B)s %(p)s", sent=0, pid=0) == "- 0 -\n"
-
-
-def test_unknown_atoms_are_all_named():
-    with pytest.raises(ConfigError) as caught:
-        compile_format("%(nope)s %(s)s %(also)s")
-    assert [finding.split(",")[0] for finding in caught.value.findings] == [
-        "access_log_format: unknown atom %(nope)s",
-        "access_log_format: unknown atom %(also)s",
-    ]

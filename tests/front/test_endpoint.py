@@ -8,10 +8,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.rig import Rig, dial, port_of, read_all, talk
-from tinfront.config.model import Limits
+from tinfront.config.model import Limits, Listener, Place
 from tinfront.errors import ConfigError
 from tinfront.front import endpoint as endpoint_module
-from tinfront.front.endpoint import EndpointFactory, pair
+from tinfront.front.endpoint import EndpointFactory, pair, parse_endpoint
 from tinfront.front.listener import CannotListen
 from tinfront.front.roll import Roll
 
@@ -45,6 +45,31 @@ def test_an_endpoint_string(rig):
 def test_an_endpoint_string_that_makes_no_sense_is_a_config_error(rig):
     with pytest.raises(ConfigError, match=r"\[listen:web\] endpoint: nonsense:1: "):
         rig.make(endpoint="nonsense:1").privilegedStartService()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("systemd:domain=INET:index=0", r"IndexError\('list index out of range'\)"),
+        ("systemd:domain=INET:name=web", r"KeyError\('web'\)"),
+        ("tcp", r"TypeError\(.*port.*\)"),
+        ("tcp:many", "invalid literal .*many.*"),
+        ("ssl:0:privateKey=/nowhere/key.pem", ".*No such file or directory.*"),
+    ],
+)
+def test_whatever_a_parser_raises_is_a_config_error(rig, text, why):
+    with pytest.raises(ConfigError, match=rf"^site.ini:7: \[listen:web\] endpoint: {text}: {why}$"):
+        parse_endpoint(Listener("web", endpoint=text, place=Place("site.ini", 7)), rig.reactor)
+
+
+def test_an_endpoint_that_cannot_even_try_to_listen(rig, monkeypatch):
+    class Broken:
+        def listen(self, factory):
+            raise LookupError("no onion today")
+
+    monkeypatch.setattr(endpoint_module, "serverFromString", lambda reactor, text: Broken())
+    with pytest.raises(ConfigError, match=r"endpoint: onion:80: LookupError\('no onion today'\)$"):
+        rig.make(endpoint="onion:80").privilegedStartService()
 
 
 def test_an_endpoint_that_cannot_listen(rig):

@@ -50,6 +50,16 @@ def test_the_page_of_a_large_body_names_the_option() -> None:
     assert b"body_limit" in Pages().make(exchange, 413, "body-too-large")[1]
 
 
+def test_a_page_without_a_hint_has_no_room_for_one() -> None:
+    assert HINTS.get("no-route") is None
+    text = page(Pages())[1]
+    assert "<p></p>" not in text
+    assert text.count("<p>") == 1
+    exchange = FakeExchange(make_head())
+    exchange.request_id = "an-id"
+    assert b"<p>The site is busy." in Pages().make(exchange, 503, "queue-full")[1]
+
+
 def test_every_hint_belongs_to_a_reason_that_is_explained() -> None:
     reasons = (Path(__file__).parents[2] / "docs" / "reasons.md").read_text("utf-8")
     assert [reason for reason in HINTS if f"`{reason}`" not in reasons] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 from tinfront.config.accounts import needs_group
@@ -58,6 +59,7 @@ def _check_app(block: Block) -> None:
 def _check_server(blocks: Blocks) -> None:
     spool_max = Server().spool_max
     for block in blocks["server"].values():
+        _check_log(block)
         spool_max = max(block.values["spool_max"], block.values["spool_memory"])
         if block.values["spool_memory"] > block.values["spool_max"]:
             block.complain("spool_memory", f"is larger than spool_max ({show_size(block.values['spool_max'])})")
@@ -68,6 +70,22 @@ def _check_server(blocks: Blocks) -> None:
         stored = block.values.get("request_buffering", True)
         if stored and "body_limit" in block.given and block.values["body_limit"] > spool_max:
             block.complain("body_limit", f"is larger than spool_max of [server] ({show_size(spool_max)})")
+
+
+def _check_log(block: Block) -> None:
+    path = block.values["access_log"]
+    if path in {"-", "off"}:
+        return
+    try:
+        os.stat(os.path.join(os.path.dirname(path), "."))
+        is_directory = os.path.isdir(path)
+    except PermissionError:
+        return  # whoever starts the server may be allowed to look
+    except OSError as error:
+        block.complain("access_log", f"{os.path.dirname(path)}: {error.strerror}")
+        return
+    if is_directory:
+        block.complain("access_log", f"{path} is a directory, expected a file")
 
 
 def _check_user(block: Block) -> None:

@@ -13,8 +13,8 @@ from tinfront.config import accounts
 from tinfront.config import option as kinds
 from tinfront.config.address import hosts, unix_path
 from tinfront.config.app_options import APP
-from tinfront.config.finding import did_you_mean
 from tinfront.config.listen_options import LISTEN
+from tinfront.config.logformat import parse_log_format
 from tinfront.config.model import Route, Server
 from tinfront.config.option import Kind, Option, resolve
 
@@ -31,13 +31,6 @@ def _certificate(text: str, directory: str) -> str:
 
 def _log(text: str, directory: str) -> str:
     return text if text in {"-", "off"} else resolve(text, directory)
-
-
-def _log_format(text: str, directory: str) -> str:  # noqa: ARG001 - every parser is given the directory
-    if "%" not in text and text not in {"combined", "json"}:
-        hint = did_you_mean(text, ("combined", "json"))
-        raise ValueError(f'"{text}" is neither combined nor json, nor a format with atoms such as %(h)s{hint}')
-    return text
 
 
 def _filter_type(text: str, directory: str) -> str:
@@ -62,7 +55,7 @@ SERVER = (
     ),
     Option(
         "access_log_format",
-        Kind("combined, json, or a format with atoms such as %(h)s", _log_format),
+        Kind("combined, json, or a format with atoms such as %(h)s", parse_log_format),
         _SERVER.access_log_format,
         "How each exchange is logged: in the combined form of nginx and Apache, as one JSON object a line, or in a "
         "form of your own with the atoms of gunicorn.",

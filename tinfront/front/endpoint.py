@@ -30,6 +30,23 @@ from tinfront.interfaces import IConnection
 log = Logger(namespace="tinfront.listen")
 
 
+def parse_endpoint(model: Listener, reactor: Any) -> Any:
+    """The ``IStreamServerEndpoint`` that the section's string stands for. It does not listen yet.
+
+    :raises ConfigError: the string makes no sense, whatever it was that its parser raised; that is the cause.
+    """
+    try:
+        return serverFromString(reactor, model.endpoint or "")
+    except Exception as error:  # parsers are plugins, and Twisted's own do not look at what they are given
+        raise _config_error(model, error) from error
+
+
+def _config_error(model: Listener, error: Exception) -> ConfigError:
+    where = f"{model.place.file}:{model.place.line}: [listen:{model.name}] endpoint"
+    why = str(error) if isinstance(error, (ValueError, OSError)) and str(error) else repr(error)
+    return ConfigError(f"{where}: {model.endpoint}: {why}")
+
+
 class EndpointDoor:
     """A listening endpoint of a ``[listen:…]`` section.
 
@@ -47,11 +64,11 @@ class EndpointDoor:
         self._port: Any = None
         self._closed = False
         wrapped = wrap_tls(factory, factory.reactor, certificates) if certificates else factory
+        endpoint = parse_endpoint(model, factory.reactor)
         try:
-            listening = serverFromString(factory.reactor, text).listen(wrapped)
-        except (ValueError, TypeError, OSError) as error:
-            where = f"{model.place.file}:{model.place.line}: [listen:{model.name}] endpoint"
-            raise ConfigError(f"{where}: {text}: {error}") from error
+            listening = endpoint.listen(wrapped)
+        except Exception as error:  # whatever a stranger's endpoint may raise
+            raise _config_error(model, error) from error
         failed: list[Failure] = []
         listening.addCallbacks(self._listening, failed.append)
         if failed:

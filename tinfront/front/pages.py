@@ -63,6 +63,8 @@ code { font: .875rem ui-monospace, monospace }
 </html>
 """
 
+_HTML_WITHOUT_HINT = _HTML.replace("<p>{hint}</p>\n", "")
+
 
 class Pages:
     """All error pages of a server."""
@@ -107,7 +109,9 @@ class Pages:
         if template is None and kind == "json":
             text = json.dumps(values) + "\n"
         else:
-            text = _SLOT.sub(lambda match: str(values[match[1]]), template or _HTML)
+            text = _SLOT.sub(
+                lambda match: str(values[match[1]]), template or (_HTML if values["hint"] else _HTML_WITHOUT_HINT)
+            )
         body = text.encode("utf-8")
         fields = [("Content-Type", media), ("Cache-Control", "no-store"), ("X-Request-ID", exchange.request_id)]
         return ResponseHead(status, fields, len(body)), b"" if exchange.head.method == "HEAD" else body
