@@ -157,6 +157,7 @@ class TestTarget:
         [
             *(b"a b", b"a/b", b"a@b", b"a:b", b"a:99999", b"[::1", b"a\\b", b"a?", b"a#", b"\xe9", b"%61"),
             *(b"a..b", b".", b"a." * 132, b"a, b", b":80"),
+            *(b"[:.:.:]", b"[:::::::::]", b"[1.2.3.4]", b"[12345::]"),
         ],
     )
     def test_a_malformed_host(self, host: bytes) -> None:
