@@ -330,6 +330,8 @@ class Exchange:
         self.connection.terms.report(self, status, detail)
         head, body = self.connection.terms.pages.make(self, status, reason)
         head.fields.extend(fields)
+        if status == 503 and all(name.lower() != "retry-after" for name, _ in head.fields):
+            head.fields.append(("Retry-After", "1"))
         self.respond(head, body)
 
     def abort(self, reason: str, detail: str = "") -> None:
