@@ -442,6 +442,7 @@ class TestChunked:
             *(b"Content-Length", b"transfer-encoding", b"HOST", b"Trailer", b"TE", b"Connection", b"Upgrade"),
             *(b"Authorization", b"Proxy-Authorization", b"Cookie", b"Expect", b"Max-Forwards", b"Content-Type"),
             *(b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"Content_Length"),
+            *(b"X-Forwarded-Prefix", b"X-Forwarded-Ssl", b"X-Scheme", b"X-Forwarded-Server"),
         ],
     )
     def test_trailers_that_frame_or_route_are_refused(self, name: bytes) -> None:
