@@ -279,6 +279,7 @@ class IExchange(Interface):
 
     def refuse(status: int, reason: str, detail: str = "", fields: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with an error page. ``reason`` is a code such as ``queue-full``; ``detail`` goes to the log only.
+        A 503 without ``Retry-After`` among its ``fields`` gets one of a second.
 
         If the head of another answer has already left, the response is cut so that the client sees it was cut.
         """

@@ -233,9 +233,9 @@ class Site(Service):
             self._reactor.stop()
 
     def stop_now(self) -> None:
-        """Stop without waiting for anybody."""
+        """Stop without waiting for anybody: what is due is refused, or cut."""
         for listener in self.terms:
-            listener.roll.abort_all()
+            listener.hurry("the server was told to stop at once")
         for pools in self.all_pools():
             pools.hurry(0.0)
         if self._delay is not None:

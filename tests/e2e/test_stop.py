@@ -83,15 +83,28 @@ def test_a_second_term_stops_at_once(tmp_path: Path, transport: str, mode: str, 
         server.signal(signal.SIGTERM)
         server.log.wait_for("a second signal stops at once")
         server.signal(signal.SIGTERM)
-        assert wire.is_cut()
+        answer = wire.response()
+        assert (answer.status, answer.fields["connection"]) == (503, "close")
+        assert b"stopping" in answer.body
+        server.log.wait_for(r'"GET /gate\S*" 503 stopping: the server was told to stop at once')
 
 
 def test_quit_stops_at_once(tmp_path: Path, transport: str, gate: Gate) -> None:
-    with Server(tmp_path, ini(), transport, may_fail=True) as server, Wire(server.url) as wire:
+    access = tmp_path / "access.log"
+    text = ini(more=f"access_log = {access}")
+    server = Server(tmp_path, text, transport, may_fail=True)
+    with server, Wire(server.url) as wire, Wire(server.url, receive_buffer=32 * 1024) as download:
+        download.get("/download?blocks=1600&told=yes")
+        download.head()
         wire.get(f"/gate?gate={gate.port}")
         gate.catch()
         server.signal(signal.SIGQUIT)
-        assert wire.is_cut()
+        assert wire.response().status == 503
+        server.log.wait_for(r'"GET /gate\S*" 503 stopping: the server was told to stop at once')
+        server.log.wait_for(r'"GET /download\S*" 200 stopping: the server was told to stop at once')
+        server.process.wait(20)
+    assert '" 499 ' not in access.read_text()
+    assert len(access.read_text().splitlines()) == 2
 
 
 def test_the_grace_comes_to_an_end(tmp_path: Path, transport: str, gate: Gate) -> None:

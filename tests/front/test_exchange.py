@@ -146,6 +146,22 @@ def test_refuse_makes_a_page_and_a_line() -> None:
     assert [(exchange.status, exchange.reason) for exchange in front.over] == [(503, "queue-full")]
 
 
+@pytest.mark.parametrize("given", ["", "Retry-After", "retry-after"])
+@pytest.mark.parametrize("reason", ["spool-full", "stopping"])
+def test_each_503_says_once_when_to_come_again(reason: str, given: str) -> None:
+    front = Front(lambda exchange: exchange.refuse(503, reason, fields=((name, "7") for name in (given,) if name)))
+    out = front.exchange(GET)
+    [reply] = replies(out)
+    assert (reply.status, reply.fields["retry-after"]) == (503, "7" if given else "1")
+    assert out.lower().count(b"retry-after") == 1
+
+
+def test_what_cannot_be_tried_again_does_not_say_so() -> None:
+    front = Front(lambda exchange: exchange.refuse(500, "internal-error"))
+    [reply] = replies(front.exchange(GET))
+    assert "retry-after" not in reply.fields
+
+
 def test_refuse_after_the_head_cuts() -> None:
     producer = Producer(b"abc")
     front = Front(lambda exchange: exchange.respond(OK, producer))
@@ -399,9 +415,9 @@ def test_a_body_over_the_limit_that_came_while_a_filter_waited() -> None:
     client = front.connect()
     client.send(chunked(b"hello") + GET)
     waiting.callback(None)
-    assert statuses(client.news()) == [413, 200]  # it was read to its end, so the connection lives
+    assert statuses(client.news()) == [413]  # as if it had come in pieces
     assert client.transport.reading
-    assert len(front.over) == 2
+    assert len(front.over) == 1
 
 
 # --- response filters

@@ -189,6 +189,19 @@ def test_drain_cuts_at_the_end_of_the_grace(fast):
     client.close()
 
 
+def test_hurry_says_why_and_leaves_the_last_words(fast):
+    listener = fast.listen()
+    client, connection = fast.connect(listener)
+    connection.end = connection.calls.append
+    listener.hurry("no patience")
+    assert connection.calls == ["made", "no patience"]
+    fast.spin()
+    assert not connection.lost
+    fast.reactor.advance(0.5)
+    fast.until(lambda: connection.lost)
+    client.close()
+
+
 def test_drain_of_nobody_fires_at_once(fast):
     assert fast.listen().drain(30).called
 

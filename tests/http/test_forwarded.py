@@ -153,6 +153,8 @@ def test_the_scheme_is_that_of_the_same_hop(addresses, schemes, secure):
         ("a.test", "a.test"),
         ("a.test:8443", "a.test:8443"),
         ("[::1]:80", "[::1]:80"),
+        ("[:.:.:]", None),
+        ("[1.2.3.4]:80", None),
         ("", None),
         ("a b", None),
         ("a.test/", None),

@@ -30,6 +30,16 @@ def refused(data: bytes, limits: Limits | None = None) -> tuple[int, str]:
     return reply.status, reply.body.decode().partition("<code>")[2].partition("</code>")[0]
 
 
+class Taker:
+    """Reads a body on its way through, and answers nothing."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def lost(self) -> None: ...
+
+
 def answered(data: bytes, *methods: str) -> list[int]:
     return statuses(Front().exchange(data), *methods)
 
@@ -147,6 +157,7 @@ class TestTarget:
         [
             *(b"a b", b"a/b", b"a@b", b"a:b", b"a:99999", b"[::1", b"a\\b", b"a?", b"a#", b"\xe9", b"%61"),
             *(b"a..b", b".", b"a." * 132, b"a, b", b":80"),
+            *(b"[:.:.:]", b"[:::::::::]", b"[1.2.3.4]", b"[12345::]"),
         ],
     )
     def test_a_malformed_host(self, host: bytes) -> None:
@@ -431,6 +442,7 @@ class TestChunked:
             *(b"Content-Length", b"transfer-encoding", b"HOST", b"Trailer", b"TE", b"Connection", b"Upgrade"),
             *(b"Authorization", b"Proxy-Authorization", b"Cookie", b"Expect", b"Max-Forwards", b"Content-Type"),
             *(b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"Content_Length"),
+            *(b"X-Forwarded-Prefix", b"X-Forwarded-Ssl", b"X-Scheme", b"X-Forwarded-Server"),
         ],
     )
     def test_trailers_that_frame_or_route_are_refused(self, name: bytes) -> None:
@@ -648,13 +660,55 @@ class TestSmuggling:
         assert len(front.over) == 1
         assert not front.opened
 
-    def test_one_that_was_answered_before_its_body_was_there_is_the_last(self) -> None:
-        front = Front(lambda exchange: exchange.respond(ResponseHead(204, []), b""))
+    @pytest.mark.parametrize("size", [1, 3, 100, 10_000])
+    @pytest.mark.parametrize(
+        "request_",
+        [post(b"hello", b"Content-Length: 5"), post(b"5\r\nhello\r\n0\r\n\r\n", b"Transfer-Encoding: chunked")],
+    )
+    def test_one_that_was_answered_before_its_body_was_there_is_the_last(self, request_: bytes, size: int) -> None:
+        early = Front(lambda exchange: exchange.respond(ResponseHead(204, []), b""))
+        early.route.streams = True
+        filtered = Front()
+        filtered.route.request_filters = (lambda _: (ResponseHead(401, []), b""),)
+        stream = request_ + GET * 3
+        for front, status in ((early, 204), (filtered, 401)):
+            client = front.connect()
+            [reply] = replies(client.send(*(stream[at : at + size] for at in range(0, len(stream), size))))
+            assert (reply.status, reply.fields["connection"]) == (status, "close")
+            assert client.closed
+            assert len(front.over) == 1
+
+    def test_one_whose_body_had_come_is_not(self) -> None:
+        front = Front(later := Later())
         front.route.streams = True
         client = front.connect()
-        data = client.send(post(b"hel", b"Content-Length: 500")) + client.send(GET * 20)
-        assert statuses(data) == [204]
-        assert len(front.over) == 1
+        client.send(post(b"hello", b"Content-Length: 5"))
+        later.answer()
+        [reply] = replies(client.news())
+        assert "connection" not in reply.fields
+        assert not client.closed
+
+    @pytest.mark.parametrize("size", [1, 3, 100, 10_000])
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            post(b"a" * 200, b"Content-Length: 200"),
+            post(b"c8\r\n" + b"a" * 200 + b"\r\n0\r\n\r\n", b"Transfer-Encoding: chunked"),
+        ],
+    )
+    @pytest.mark.parametrize("streams", [False, True])
+    def test_one_over_the_limit_is_the_last_in_whatever_packets(
+        self, request_: bytes, size: int, streams: bool
+    ) -> None:
+        front = Front(lambda exchange: exchange.body.read(Taker()))
+        front.route.body_limit = 100
+        front.route.streams = streams
+        client = front.connect()
+        stream = request_ + GET * 3
+        [reply] = replies(client.send(*(stream[at : at + size] for at in range(0, len(stream), size))))
+        assert (reply.status, reply.fields["connection"]) == (413, "close")
+        assert client.closed
+        assert [exchange.reason for exchange in front.over] == ["body-too-large"]
 
 
 class TestSplitting:

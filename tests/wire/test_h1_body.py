@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinfront.errors import ProtocolError
+from tinfront.http.forwarded import FIELDS
 from tinfront.wire.h1_body import CHUNK_LINE_MAX, OVERHEAD_MAX, TRAILER_MAX, ChunkedReader, LengthReader
 
 
@@ -130,6 +131,8 @@ def test_malformed_chunks(data: bytes) -> None:
         b"AUTHORIZATION: a\r\n",
         b"Content_Length: 5\r\n",
         b"X-Forwarded-For: ::1\r\n",
+        *(b"%b: 1\r\n" % name.upper().encode() for name in sorted(FIELDS)),
+        b"X_Forwarded_Prefix: /admin\r\n",
         b"Max-Forwards: 1\r\n",
         b"X: " + b"a" * TRAILER_MAX + b"\r\n",
         b"X: a\r\n" * (TRAILER_MAX // 6 + 1),

@@ -122,6 +122,16 @@ def test_the_dead_are_replaced_at_once(parts: Parts, log: Any) -> None:
     assert log.levels[-1] == "error"
 
 
+@pytest.mark.parametrize("claimed", [False, True])
+def test_an_exit_with_status_0_is_in_order_if_no_request_was_cut(parts: Parts, log: Any, claimed: bool) -> None:
+    parts.ready(0, 1)
+    parts.queue.board.ids[0] = 7 if claimed else 0
+    parts.crew.on_died(100, 0, "")
+    assert dict(parts.crew.ends) == {"died" if claimed else "stopped": 1}
+    assert log.levels[-1] == ("error" if claimed else "info")
+    assert ("in the midst of a request" in log.text) == claimed
+
+
 def test_those_who_die_at_the_start_are_replaced_ever_more_slowly(parts: Parts) -> None:
     parts.crew.on_born(0, 100, "", [])
     parts.crew.on_died(100, 256, "")

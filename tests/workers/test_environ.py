@@ -84,6 +84,29 @@ def test_https() -> None:
     assert "HTTPS" not in make()
 
 
+@pytest.mark.parametrize(
+    ("authority", "secure", "name", "port"),
+    [
+        ("demo.test", False, "demo.test", "80"),
+        ("demo.test", True, "demo.test", "443"),
+        ("demo.test:8080", True, "demo.test", "8080"),
+        ("demo.test:", False, "demo.test", "80"),
+        ("[::1]", False, "::1", "80"),
+        ("[::1]:81", False, "::1", "81"),
+        ("", False, "localhost", "80"),
+        ("", True, "localhost", "443"),
+    ],
+)
+def test_a_unix_socket_has_no_port_so_host_tells(authority: str, secure: bool, name: str, port: str) -> None:
+    environ = make(authority=authority, secure=secure, name="/run/demo.sock", local_port="0")
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == (name, port)
+
+
+def test_without_host_the_address_is_the_name() -> None:
+    environ = make(authority="")
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("10.0.0.1", "8080")
+
+
 def test_what_stands_for_a_proxy_is_what_is_known() -> None:
     environ = make(addr="", authority="")
     assert "HTTP_X_FORWARDED_FOR" not in environ

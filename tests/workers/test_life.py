@@ -225,6 +225,27 @@ def test_a_route_may_do_without_second_tries(rig: Any, tmp_path: Path) -> None:
     assert "killed by SIGKILL" in exchange.refusal[2]
 
 
+def test_who_exits_in_the_midst_of_a_request_has_died_whatever_its_status(rig: Any) -> None:
+    pool = rig.start(workers=1)
+    exchange = rig.get(pool, "/leave", "0", method="POST")
+    assert exchange.refusal[:2] == (502, "worker-died")
+    assert "it left in the midst of a request, exit status 0" in exchange.refusal[2]
+    assert pool.status()["ends"] == {"died": 1}
+    assert rig.log.levels[-1] == "error"
+
+
+def test_who_gets_term_from_elsewhere_and_finishes_has_stopped(rig: Any, tmp_path: Path) -> None:
+    pool = rig.start(workers=1)
+    (worker,) = pool._crew
+    running = rig.submit(pool, "/wait", tmp_path / "go")
+    rig.loop.until(lambda: pool.load()[0] == 1)
+    os.kill(worker.pid, signal.SIGTERM)
+    (tmp_path / "go").touch()
+    rig.wait(running)
+    rig.loop.until(lambda: pool.status()["ends"])
+    assert pool.status()["ends"] == {"stopped": 1}
+
+
 def test_a_crash_of_c_code_tells_where_it_was(rig: Any) -> None:
     pool = rig.start(workers=1)
     exchange = rig.get(pool, "/segfault", method="POST")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fakes import FakeExchange
+from tinfront.workers import voices
 from tinfront.workers.thread_crew import LOG_MAX, STUCK_MAX, Handover, LogRelay, ThreadCrew
 from tinfront.workers.thread_replies import Task
 
@@ -107,6 +112,44 @@ def test_a_flood_of_words_has_a_bound(quiet_loop: Any, log: Any) -> None:
     assert log.lines[-1] == "[site] 5 log records were dropped"
     relay.emit("i", "id", "again")
     quiet_loop.until(lambda: log.lines[-1] == f"[site] pid={os.getpid()} req=id again")
+
+
+def test_what_an_app_prints_is_logged_with_its_request(
+    quiet_loop: Any, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        print("printed")
+        print("trouble", file=sys.stderr)
+        print("unfinished", end="")
+        start_response("200 OK", [])
+        return [b""]
+
+    monkeypatch.setattr(voices, "_speakers", {})  # without the threads that other tests have left behind
+    before = (sys.stdout, sys.stderr)
+    crew, _ = make(app, quiet_loop, log=log.logger)
+    exchange = FakeExchange()
+    crew.run(Task(exchange, "", 0.0))
+    where = f"[site] pid={os.getpid()} req={exchange.request_id}"
+    quiet_loop.until(lambda: len(log.lines) == 3)
+    assert log.lines == [f"{where} printed", f"{where} trouble", f"{where} unfinished"]
+    assert log.levels == ["info", "error", "info"]
+    end(crew, quiet_loop)
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_what_an_app_prints_at_import_is_logged(
+    quiet_loop: Any, log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "talkative.py").write_text("print('hello', end='')\ndef application(environ, start_response): ...\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    handover = Handover(quiet_loop.call_soon_threadsafe, lambda: None)
+    crew = ThreadCrew("crew", 1, handover, LogRelay(handover, log.logger, "site"), Pool())
+    loaded: list[str] = []
+    crew.load("talkative:application", [str(tmp_path)], loaded.append)
+    quiet_loop.until(lambda: loaded)
+    sys.modules.pop("talkative", None)
+    assert loaded == [""]
+    assert log.lines == [f"[site] pid={os.getpid()} req=- hello"]
 
 
 def test_tasks_are_run_and_freed(quiet_loop: Any, log: Any) -> None:

@@ -36,6 +36,16 @@ def close(connection: Connection, reason: str = "") -> None:
         transport.write_eof()
 
 
+def make_last(connection: Connection) -> None:
+    """Let the answer that is due be the last: what is behind its request is not to be answered. Streams stand alone.
+
+    So it is where a body was not awaited (RFC 9112 section 9.3): whether it came in the packet of its head must not
+    decide.
+    """
+    if not connection.codec.multiplexed:
+        connection.codec.closing = True
+
+
 def cut(connection: Connection, stream_id: int) -> None:
     """Give up one answer so that the client sees it is incomplete (RFC 9112 section 8)."""
     if connection.lost:

@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
 from tinfront.front.answer import discard, filtered, fit, send_file
-from tinfront.front.closing import cut
+from tinfront.front.closing import cut, make_last
 from tinfront.front.flow import Flow
 from tinfront.front.outbox import Outbox
 from tinfront.front.spool import Spool
@@ -135,7 +135,7 @@ class Exchange:
                 self.connection.terms.proxies.settle(self)
             site = self.connection.terms.table.by_authority[head.authority]
         except ProtocolError as error:  # a Host that is none: who knows what the rest is
-            self.connection.codec.closing = not self.connection.codec.multiplexed
+            make_last(self.connection)
             self.refuse(error.status, error.reason, error.detail)
             return
         if site is None:
@@ -270,6 +270,8 @@ class Exchange:
         if self.state > HANDLING:
             discard(body)
             return
+        if self.head.length != 0 and self.incomplete:
+            make_last(self.connection)
         self.state = SENDING
         self.answered = monotonic()
         connection = self.connection
@@ -328,6 +330,8 @@ class Exchange:
         self.connection.terms.report(self, status, detail)
         head, body = self.connection.terms.pages.make(self, status, reason)
         head.fields.extend(fields)
+        if status == 503 and all(name.lower() != "retry-after" for name, _ in head.fields):
+            head.fields.append(("Retry-After", "1"))
         self.respond(head, body)
 
     def abort(self, reason: str, detail: str = "") -> None:

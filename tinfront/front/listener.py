@@ -43,7 +43,7 @@ BETWEEN_PARTS = 0.005
 """Seconds that a sweep with much to look at gives to others: thousands of slow clients must not make the fast wait."""
 
 LAST_WORDS = 0.5
-"""Seconds that a client has to take the refusal of a request that was not finished within the grace."""
+"""Seconds that a client has to take the refusal of a request that was not finished in time."""
 
 
 @dataclass(slots=True)
@@ -273,6 +273,13 @@ class Listener(Service):
             grace=grace,
         )
         self.roll.end_all(f"it was not finished within {grace:g} s")
+
+    def hurry(self, detail: str) -> None:
+        """Refuse or cut what is still due, now; ``detail`` is for its lines in the log."""
+        self.roll.end_all(detail)
+        gone = self.roll.emptied()
+        if not gone.called:
+            gone.addBoth(_cancel, [self._ground.reactor.callLater(LAST_WORDS, self.roll.abort_all)])
 
     def stopService(self) -> Deferred[None]:
         """Cut what ``drain`` has not waited for. Fires when no connection is left."""

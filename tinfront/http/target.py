@@ -7,6 +7,7 @@ before anybody looks at it. Empty segments (``//``) are kept, as they mean somet
 from __future__ import annotations
 
 import re
+import socket
 from urllib.parse import unquote_to_bytes
 
 from tinfront.errors import ProtocolError
@@ -88,6 +89,11 @@ def split_host(authority: str) -> tuple[str, str]:
     match = _host(authority)
     if match is None or len(authority) > _AUTHORITY_MAX or (match[3] and int(match[3]) > 65535):
         raise ProtocolError(400, "bad-host", "the Host field is malformed")
+    if match[2]:
+        try:
+            socket.inet_pton(socket.AF_INET6, match[2])
+        except OSError:
+            raise ProtocolError(400, "bad-host", "what is in brackets in the Host field is no IPv6 address") from None
     host = match[2] or match[1]
     if host[0] == "." or ".." in host:
         raise ProtocolError(400, "bad-host", "the Host field has an empty label")

@@ -9,6 +9,7 @@ import re
 
 from tinfront.errors import ProtocolError
 from tinfront.http.fields import TOKEN, VALUE
+from tinfront.http.forwarded import FIELDS as PROXY_FIELDS
 
 _token = TOKEN.encode("ascii")
 _quoted = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
@@ -25,7 +26,7 @@ OVERHEAD_MAX = 16 * 1024
 TRAILER_MAX = 8 * 1024
 """Bytes of the whole trailer section, which is read and dropped."""
 
-FORBIDDEN_TRAILERS = frozenset(
+FORBIDDEN_TRAILERS = PROXY_FIELDS.union(
     (
         "authorization",
         "connection",
@@ -36,7 +37,6 @@ FORBIDDEN_TRAILERS = frozenset(
         "content-type",
         "cookie",
         "expect",
-        "forwarded",
         "host",
         "keep-alive",
         "max-forwards",
@@ -47,14 +47,10 @@ FORBIDDEN_TRAILERS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-proto",
-        "x-real-ip",
     )
 )
-"""Fields that frame, route or authorise a message: in a trailer they are an attack (RFC 9110 section 6.5.1)."""
+"""Fields that frame, route or authorise a message, or speak for its client as proxies do: in a trailer they are an
+attack (RFC 9110 section 6.5.1)."""
 
 
 class LengthReader:

@@ -198,9 +198,13 @@ class Crew(Seats):
         if status == signal.SIGKILL and not worker.why:
             before, self._oom_kills = self._oom_kills, _oom_kills()
             starved = self._oom_kills > before
-        parts = (worker.why or worker.worn, _describe(status), "out of memory" if starved else "", detail)
-        reason = ", ".join(filter(None, parts))
         in_order = self._stopping or (status == 0 and not worker.why)
+        why = worker.why or worker.worn
+        if in_order and not self._stopping and not self._turnover.is_idle(worker):
+            # An app that ends the process. Whoever is told to go, by us or by a TERM from elsewhere, finishes first.
+            in_order, why = False, "it left in the midst of a request"
+        parts = (why, _describe(status), "out of memory" if starved else "", detail)
+        reason = ", ".join(filter(None, parts))
         self.note_end(_kind(worker, in_order, starved), worker.pid, reason)
         write = self._log.info if in_order else self._log.error
         write("[{app}] worker {pid} is gone: {reason}", app=self._app.name, pid=worker.pid, reason=reason)

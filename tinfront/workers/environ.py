@@ -89,6 +89,8 @@ def make_environ(
     environ["PATH_INFO"] = path[len(script) :] if script else path
     environ["REQUEST_URI"] = environ["RAW_URI"] = target
     environ["SERVER_NAME"] = _hosts[authority] or name
+    if environ["SERVER_PORT"] == "0":
+        _without_port(environ, authority, secure)
     if environ["REMOTE_ADDR"]:
         environ["HTTP_X_FORWARDED_FOR"] = environ["REMOTE_ADDR"]
     if authority:
@@ -98,6 +100,13 @@ def make_environ(
         environ["HTTP_X_FORWARDED_PROTO"] = "https"
         environ["HTTPS"] = "on"
     return environ
+
+
+def _without_port(environ: dict[str, Any], authority: str, secure: bool) -> None:
+    """A unix socket has neither name nor port, and WSGI wants both: what the client has asked for, or the usual."""
+    port = authority.rpartition(":")[2]
+    environ["SERVER_PORT"] = port if port.isdigit() and port != authority else "443" if secure else "80"
+    environ["SERVER_NAME"] = _hosts[authority] or "localhost"
 
 
 def add_input(environ: dict[str, Any], length: int, body: bytes | None, fd: int = -1) -> BinaryIO:

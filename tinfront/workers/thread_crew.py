@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import tinfront
-from tinfront.workers import applog
+from tinfront.workers import applog, voices
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.frames import without_forbidden
 from tinfront.workers.gateway import FileWrapper, run
@@ -111,8 +111,9 @@ class ThreadCrew:
         self._threads: set[threading.Thread] = set()
         self._inbox: SimpleQueue[Task | None] = SimpleQueue()
         self._app: Callable[..., Any] | None = None
-        errors = applog.AppStream(relay.emit, applog.ERROR)
-        self._base = base_environ(tinfront.__version__, count > 1, False, errors, FileWrapper)
+        self._out = applog.AppStream(relay.emit, applog.INFO)
+        self._err = applog.AppStream(relay.emit, applog.ERROR)
+        self._base = base_environ(tinfront.__version__, count > 1, False, self._err, FileWrapper)
 
     @property
     def able(self) -> int:
@@ -127,11 +128,14 @@ class ThreadCrew:
 
         def load_app() -> None:
             trouble = ""
+            voices.speak(self._out, self._err)
             try:
                 prepare(path)
                 self._app = load(wsgi)
             except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
                 trouble = traceback.format_exc()
+            applog.settle()
+            voices.hush()
             self._handover.post(on_loaded, (trouble,))
 
         threading.Thread(target=load_app, name=f"{self._name}-import", daemon=True).start()
@@ -165,6 +169,7 @@ class ThreadCrew:
     def _live(self) -> None:
         """The life of a thread."""
         thread, ident = threading.current_thread(), threading.get_ident()
+        voices.speak(self._out, self._err)
         while thread not in self.stuck and (task := self._inbox.get()) is not None:
             if not task.claim():
                 continue  # the front has taken it back
@@ -178,6 +183,7 @@ class ThreadCrew:
             if applog.unfinished:
                 applog.settle()
         applog.current.pop(ident, None)
+        voices.hush()
         self._handover.post(self._on_end, (thread,))
 
     def _perform(self, task: Task, request_id: str) -> None:

@@ -146,7 +146,7 @@ def die_late(environ, start_response):
 
 
 def leave(environ, start_response):
-    os._exit(7)
+    os._exit(int(environ["QUERY_STRING"] or 7))
 
 
 def wait(environ, start_response):
