@@ -58,5 +58,9 @@ class ClientGone(TinfrontError):
     """The client left before its answer was complete."""
 
 
+class StopNow(SystemExit):
+    """Raised in an app, wherever it is, when its worker is told a second time to stop."""
+
+
 class BodyLost(ClientGone, OSError):
     """The rest of a request body that an app reads while it comes will never come. An app may see it as OSError."""

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tinfront.errors import ClientGone
+from tinfront.errors import ClientGone, StopNow
 from tinfront.workers import gateway
 from tinfront.workers.environ import add_input, base_environ, make_environ
 from tinfront.workers.gateway import FLUSH_SIZE, FileWrapper, regular_file, run
@@ -328,6 +328,15 @@ def test_nothing_that_an_app_raises_gets_out(error: BaseException) -> None:
         raise error
 
     assert answer(app).calls[0][:2] == ("fail", "app-error")
+
+
+def test_an_app_that_is_stopped_is_not_blamed() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        raise StopNow(0)
+
+    reply = answer(app)
+    assert reply.calls == [("fail", "app-error", "the worker was told to stop at once")]
+    assert reply.log == "GET /p?q=1: the worker was told to stop at once\n"  # type: ignore[attr-defined]
 
 
 def test_a_debugger_that_finds_no_terminal_is_explained() -> None:

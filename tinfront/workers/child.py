@@ -19,7 +19,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, NamedTuple
 
-from tinfront.errors import ClientGone
+from tinfront.errors import ClientGone, StopNow
 from tinfront.workers import applog, frames
 from tinfront.workers.board import GONE, RING, SEAT_BITS, SHUT, Board
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
@@ -308,7 +308,7 @@ class Worker:
             self._receiving = False
             raise Stopped
         if again and number == signal.SIGTERM:
-            raise SystemExit(0)
+            raise StopNow(0)
 
     def serve(self) -> None:
         """Work until told to stop, or until the front is gone."""

@@ -17,7 +17,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from tinfront.errors import ClientGone
+from tinfront.errors import ClientGone, StopNow
 from tinfront.workers import forks
 from tinfront.workers.headers import BadHeader, Fields, check_headers, known, remember
 
@@ -283,6 +283,9 @@ class Answer:
         """Report what the app raised."""
         if isinstance(error, BadLength):
             reason, detail = "bad-length", str(error)
+            _log(errors, f"{request}: {detail}\n")
+        elif isinstance(error, StopNow):  # no fault of the app's, so no traceback of it
+            reason, detail = "app-error", "the worker was told to stop at once"
             _log(errors, f"{request}: {detail}\n")
         else:
             reason = "bad-header" if isinstance(error, BadHeader) else "app-error"

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import tinfront
-from tinfront.workers import applog, voices
+from tinfront.workers import applog, forks, voices
 from tinfront.workers.environ import add_input, base_environ, close_input, make_environ
 from tinfront.workers.frames import without_forbidden
 from tinfront.workers.gateway import FileWrapper, run
@@ -132,8 +132,12 @@ class ThreadCrew:
             try:
                 prepare(path)
                 self._app = load(wsgi)
-            except BaseException:  # noqa: BLE001 - an app may call sys.exit() at import
+            except BaseException as error:  # noqa: BLE001 - an app may call sys.exit() at import
+                if forks.stray:
+                    forks.leave(error)
                 trouble = traceback.format_exc()
+            if forks.stray:
+                forks.leave()
             applog.settle()
             voices.hush()
             self._handover.post(on_loaded, (trouble,))
