@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tinfront.catalog import discover
-from tinfront.config.load import load
+from tinfront.config.load import loads
+from tinfront.config.model import Config
 from tinfront.tap import EX_CONFIG, EX_USAGE
 
 UNITS = Path(__file__).parent.parent / "etc" / "examples" / "systemd"
@@ -35,15 +36,23 @@ def test_the_service() -> None:
     assert {*service["RestartPreventExitStatus"].split()} == {str(EX_USAGE), str(EX_CONFIG)}
 
 
-def test_it_has_time_to_stop() -> None:
+@pytest.fixture
+def site(tmp_path: Path) -> Config:
+    """What the service runs; systemd makes the directory of its logs."""
+    assert unit("tinfront.service")["Service"]["LogsDirectory"] == "tinfront"
+    text = (UNITS / "site.ini").read_text()
+    return loads(text.replace("/var/log/tinfront", str(tmp_path)), discover())
+
+
+def test_it_has_time_to_stop(site: Config) -> None:
     stop = unit("tinfront.service")["Service"]["TimeoutStopSec"]
-    server = load(str(UNITS / "site.ini"), discover()).server
+    server = site.server
     assert float(stop.removesuffix("s")) > server.grace + server.drain_delay
 
 
-def test_the_socket_has_the_name_that_the_site_asks_for() -> None:
+def test_the_socket_has_the_name_that_the_site_asks_for(site: Config) -> None:
     socket = unit("tinfront.socket")["Socket"]
-    [listener] = load(str(UNITS / "site.ini"), discover()).listeners
+    [listener] = site.listeners
     [address] = listener.addresses
     assert (address.kind, address.path) == ("systemd", socket["FileDescriptorName"])
     assert socket["Service"] == "tinfront.service"

@@ -184,9 +184,9 @@ class Nursery:
         """The front is gone: stop the workers, and do not wait for ever."""
         deadline = monotonic() + GRACE
         for number in (child.STOP, signal.SIGKILL):
-            for pid in self._children:
-                os.kill(pid, number)
             while self._children and monotonic() < deadline:
+                for pid in self._children:
+                    os.kill(pid, number)  # again: the first may have come just before it fell asleep
                 select.select([self._wake], [], [], 1.0)
                 self._drain_wake()
                 self._reap()
