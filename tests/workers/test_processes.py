@@ -17,7 +17,7 @@ from tinfront.workers import order
 
 
 def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    return path.read_text().split() if path.exists() else []
 
 
 # --- answers

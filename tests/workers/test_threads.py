@@ -33,7 +33,7 @@ def restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    return path.read_text().split() if path.exists() else []
 
 
 # --- answers
