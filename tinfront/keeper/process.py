@@ -129,11 +129,11 @@ class Keeper:
 
     def _config(self) -> Answer:
         """The file that this process was started with, and what that includes."""
-        fd = os.memfd_create("tinfront-config")
-        with open(fd, "wb", closefd=False) as file:
-            file.write(record(self._file))
-        os.lseek(fd, 0, os.SEEK_SET)
-        return [], [fd]
+        data = record(self._file)
+        with open(os.memfd_create("tinfront-config"), "wb") as file:
+            file.write(data)
+            file.seek(0)
+            return [], [os.dup(file.fileno())]
 
     def _start(self, words: list[str], fds: list[int]) -> Answer:
         name, mark, preload, names = words
