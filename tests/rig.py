@@ -39,6 +39,7 @@ class Echo:
         self.calls = []
         self.keep_open = False
         self.echo = True
+        self.take = None
         self.lost = 0
         self.error = "not lost"
         self.idle = FAR
@@ -49,7 +50,9 @@ class Echo:
 
     def data_received(self, data):
         self.received += data
-        if self.echo:
+        if self.take is not None:
+            self.take(data)
+        elif self.echo:
             self.transport.write(data)
 
     def eof_received(self):

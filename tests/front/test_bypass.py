@@ -4,11 +4,13 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.transports import Descriptors, socket_pair
-from tinfront.front.bypass import SEND_FILE_MAX, Bypass
+from tinfront.front.bypass import SEND_FILE_MAX, Bypass, TlsBypass
+from tinfront.front.records import RECORD
 from tinfront.http.message import FileSlice, OpenFile
 
 BIG = bytes(range(256)) * 1000
@@ -101,3 +103,67 @@ def test_who_waits_hears_nothing_after_the_close(pair: tuple[socket.socket, sock
     theirs.recv(65536)
     assert not descriptors.turn()
     assert called == []
+
+
+class Taker:
+    """Records of which the kernel takes so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.got = b""
+        self.free = True
+
+    def take(self, data: memoryview) -> int:
+        assert self.free
+        taken = min(len(data), self.room // RECORD * RECORD + RECORD)
+        self.got += data[:taken]
+        self.room -= taken
+        self.free = self.room >= 0
+        return taken
+
+    def write(self, data: bytes) -> None:
+        self.got += data
+
+
+@pytest.mark.parametrize("room", [0, 1, RECORD, 100_000, 1 << 30])
+def test_a_file_goes_over_tls_as_far_as_the_kernel_takes_it(tmp_path: Path, room: int) -> None:
+    piece, records = a_file(tmp_path / "file", BIG), Taker(room)
+    bypass: Any = TlsBypass(records)  # type: ignore[arg-type]
+    rest, taken = bypass.send_at_once(b"head", piece)
+    assert rest == b""
+    assert 0 < taken <= len(BIG)
+    assert records.got == b"head" + BIG[:taken]
+    if not records.free:
+        assert bypass.send_file(FileSlice(piece.file, taken, 1), _never) == -1
+    while taken < len(BIG):
+        records.free, records.room = True, room
+        sent = bypass.send_file(FileSlice(piece.file, taken, len(BIG) - taken), _never)
+        assert sent > 0
+        taken += sent
+    assert records.got == b"head" + BIG
+    bypass.close()
+
+
+def test_a_head_may_be_larger_than_a_record(tmp_path: Path) -> None:
+    piece, records = a_file(tmp_path / "file", BIG), Taker(0)
+    head = b"h" * (RECORD + 1)
+    bypass: Any = TlsBypass(records)  # type: ignore[arg-type]
+    assert bypass.send_at_once(head, piece) == (b"h", 0)
+    assert bypass.send_at_once(b"h" * (64 * 1024), piece) == (b"h" * (64 * 1024), 0)
+    assert bypass.write_ahead(b"ahead") == b""
+    assert records.got == head[:RECORD] + b"ahead"
+
+
+def test_a_file_that_shrank_or_cannot_be_read_over_tls(tmp_path: Path) -> None:
+    piece, records = a_file(tmp_path / "file", b"short"), Taker(1 << 30)
+    bypass: Any = TlsBypass(records)  # type: ignore[arg-type]
+    assert bypass.send_file(FileSlice(piece.file, 5, 10), _never) == 0
+    assert bypass.send_at_once(b"head", FileSlice(piece.file, 0, 10)) == (b"", 5)
+    folder = OpenFile(os.open(tmp_path, os.O_RDONLY))
+    with pytest.raises(IsADirectoryError):
+        bypass.send_file(FileSlice(folder, 0, 10), _never)
+    assert bypass.send_at_once(b"head", FileSlice(folder, 0, 10)) == (b"head", 0)
+
+
+def _never() -> None:
+    raise AssertionError

@@ -1,10 +1,8 @@
 """Both kinds of transports drive a connection alike: every test runs on uvloop, asyncio and Twisted."""
 
-import gc
 import os
 import socket
 import struct
-import weakref
 
 import pytest
 from twisted.logger import globalLogPublisher
@@ -12,7 +10,6 @@ from zope.interface.verify import verifyObject
 
 from tests.rig import Rig, port_of, read_all, talk
 from tinfront.config.model import Address
-from tinfront.front.transport import LoopLink, TlsTransport
 from tinfront.interfaces import ITransport
 
 BIG = os.urandom(1024) * 10_240
@@ -346,22 +343,3 @@ def _has_ipv6():
     except OSError:
         return False
     return True
-
-
-def test_a_lost_tls_connection_waits_for_no_collector() -> None:
-    """What its transport keeps is large: in a circle it would lie about until the collector's last generation."""
-    lost: list[object] = []
-    tls = type("Tls", (), {"write": None, "set_write_buffer_limits": lambda *_: None})()
-    connection = type("Connection", (), {"data_received": None, "connection_lost": lambda *_: None})()
-    roll = type("FakeRoll", (), {"lost": lambda _, link: lost.append(None)})()
-    link = LoopLink(connection, roll)
-    link.transport = connection.transport = TlsTransport(link, tls)
-    gone = weakref.ref(tls)
-    gc.disable()
-    try:
-        link.connection_lost(None)
-        del link, connection, tls
-        assert gone() is None
-    finally:
-        gc.enable()
-    assert lost

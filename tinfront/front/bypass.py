@@ -1,6 +1,6 @@
-"""The way past a transport, for what transports cannot do: ``sendfile``, on plain connections.
+"""The way of a file past the transport: by ``sendfile``, or over TLS by memory that stays warm in the caches.
 
-It has a descriptor of its own for the same socket: the transport's number may by the time of use be another client's.
+Both take as much of the file as the kernel has room for, so that nothing of it waits with us.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from tinfront.front.records import Records
 from tinfront.http.message import FileSlice
 
 SEND_FILE_MAX = 1024 * 1024
@@ -17,7 +18,10 @@ SEND_FILE_MAX = 1024 * 1024
 
 
 class Bypass:
-    """Use it only while nothing is left in the transport's buffer, or the order of bytes is lost."""
+    """By ``sendfile``. Use it only while nothing is left in the transport's buffer, or the order of bytes is lost.
+
+    It has a descriptor of its own for the same socket: the transport's number may by the time of use be another's.
+    """
 
     __slots__ = ("_descriptors", "_fd", "_send", "_socket")
 
@@ -67,3 +71,63 @@ class Bypass:
         self._descriptors.remove_writer(self._fd)
         self._fd = -1  # its number may soon be another's
         self._socket.close()
+
+
+def _never() -> None:
+    """The transport resumes writing instead."""
+
+
+_warm = memoryview(bytearray(64 * 1024))
+
+
+class TlsBypass:
+    """The same over TLS: records are made of memory that all connections share.
+
+    What the kernel has no room for waits in the transport, one record at most. So ``again`` is never called: the
+    transport resumes writing.
+    """
+
+    __slots__ = ("_records",)
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def write_ahead(self, data: bytes) -> bytes:
+        """See ``Bypass``."""
+        self._records.write(data)
+        return b""
+
+    def send_at_once(self, head: bytes, piece: FileSlice) -> tuple[bytes, int]:
+        """See ``Bypass``."""
+        room = len(_warm) - len(head)
+        if room <= 0:
+            return head, 0
+        try:
+            taken = os.preadv(piece.file.fd, [_warm[len(head) : len(head) + min(room, piece.length)]], piece.offset)
+        except OSError:
+            return head, 0
+        _warm[: len(head)] = head
+        taken = self._records.take(_warm[: len(head) + taken]) - len(head)
+        if taken < 0:
+            return head[taken:], 0
+        if taken < piece.length:
+            rest = FileSlice(piece.file, piece.offset + taken, piece.length - taken)
+            try:
+                taken += max(0, self.send_file(rest, _never))
+            except OSError:
+                pass  # who sends the rest finds out why
+        return b"", taken
+
+    def send_file(self, piece: FileSlice, again: Callable[[], None]) -> int:
+        """See ``Bypass``."""
+        sent = 0
+        while sent < min(piece.length, SEND_FILE_MAX) and self._records.free:
+            room = min(len(_warm), piece.length - sent)
+            read = os.preadv(piece.file.fd, [_warm[:room]], piece.offset + sent)
+            if not read:
+                return sent
+            sent += self._records.take(_warm[:read])
+        return sent or -1
+
+    def close(self) -> None:
+        """See ``Bypass``. There is nothing to close."""

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
 from tinfront.front import closing, patience
-from tinfront.front.bypass import Bypass
+from tinfront.front.bypass import Bypass, TlsBypass
 from tinfront.front.exchange import Exchange
 from tinfront.front.terms import Terms
 from tinfront.http.message import RequestHead
@@ -106,7 +106,7 @@ class Connection:
         self.old_age = self.patience.born + limits.keepalive_time + limits.keepalive_timeout
         self.count = 0
         self.count_max = limits.keepalive_requests
-        self._bypass: Bypass | None = None
+        self._bypass: Bypass | TlsBypass | None = None
         self._receiving = False
         self._reading_held = False
         self.ended = False
@@ -281,14 +281,16 @@ class Connection:
 
     # --- files
 
-    def bypass(self) -> Bypass | None:
-        """The way past the transport, if it may be taken now: plain, and everything before has left."""
-        if self.secure or self.lost or self.transport.get_write_buffer_size() > 0:
+    def bypass(self) -> Bypass | TlsBypass | None:
+        """The way past the transport, if there is one and it may be taken now: everything before has left."""
+        if self.lost or self.transport.get_write_buffer_size() > 0:
             return None
         if self._bypass is None:
             sock = self.transport.get_extra_info("socket")
-            if sock is not None and sock.fileno() >= 0:
+            if not self.secure and sock is not None and sock.fileno() >= 0:
                 self._bypass = Bypass(sock.fileno(), self.terms.descriptors)
+            elif (records := self.transport.get_extra_info("records")) is not None:
+                self._bypass = TlsBypass(records)
         return self._bypass
 
     def close_bypass(self) -> None:

@@ -3,35 +3,30 @@
 ``acceptor`` hands the sockets over. It is not an ``IStreamServerEndpoint``: such an endpoint promises Twisted
 transports to Twisted protocols, and doing without both is where the speed comes from. ``bridge`` is the other path.
 
-TLS is the loop's (the ``ssl`` module): ``connection_made`` comes after the handshake. A ``close_notify`` of the client
-calls ``eof_received`` and closes the transport whatever it returns; a mere end of the stream only closes it.
+Where TLS is spoken ``tls_transport`` takes the place of the loop's own transport, and ``connection_made`` comes after
+the handshake.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from tinfront.config.model import Limits
 from tinfront.front.report import Pace
 from tinfront.front.roll import Roll
 from tinfront.front.tls import Certificates
-from tinfront.interfaces import IConnection, ITransport
+from tinfront.front.tls_transport import Handshake, TlsTransport, wrap
+from tinfront.interfaces import IConnection
 
 log = Logger(namespace="tinfront.listen")
-
-HIGH_WATER = 64 * 1024
-"""Bytes buffered by TLS above which a connection is paused; a loop's default is eight times that."""
-
-_UNTIL_SWEPT = 86400.0  # the roll ends a shutdown that lasts too long, as it knows whether bytes still move
 
 
 class LoopLink:
@@ -40,22 +35,22 @@ class LoopLink:
     What is hot, ``data_received``, is the connection's own bound method.
 
     :ivar told: the connection has been asked to go.
+    :ivar give_up: ends what comes before ``connection_made``.
     """
 
-    __slots__ = ("_roll", "connection", "data_received", "task", "told", "transport")
+    __slots__ = ("_roll", "connection", "data_received", "give_up", "told", "transport")
 
     def __init__(self, connection: IConnection, roll: Roll) -> None:
         self.connection = connection
-        self.data_received = connection.data_received
+        self.data_received: Callable[[bytes], object] = connection.data_received
         self.transport: Any = None
-        self.task: asyncio.Task[Any] | None = None
+        self.give_up: Callable[[], object] | None = None
         self.told = False
         self._roll = roll
 
     def connection_made(self, transport: Any) -> None:
         """See ``IConnection``."""
-        if self._roll.pending.pop(self, None) is not None:
-            transport = TlsTransport(self, transport)
+        self._roll.pending.pop(self, None)
         self.transport = transport
         self._roll.made(self)
         try:
@@ -65,9 +60,8 @@ class LoopLink:
             transport.abort()
 
     def eof_received(self) -> bool:
-        """See ``IConnection``. On TLS True would have no effect but a warning in the log."""
-        keep = self.connection.eof_received()
-        return keep and not isinstance(self.transport, TlsTransport)
+        """See ``IConnection``."""
+        return self.connection.eof_received()
 
     def pause_writing(self) -> None:
         """See ``IConnection``."""
@@ -85,8 +79,6 @@ class LoopLink:
             log.failure("a connection failed as it ended")
         finally:
             self._roll.lost(self)
-            if isinstance(self.transport, TlsTransport):
-                self.transport.let_go()
 
     def buffered(self) -> int:
         """See ``roll.Link``."""
@@ -101,85 +93,8 @@ class LoopLink:
         """Close now, be it in the middle of the handshake."""
         if self.transport is not None:
             self.transport.abort()
-        elif self.task is not None:
-            self.task.cancel()
-
-
-@implementer(ITransport)
-class TlsTransport:
-    """A loop's TLS transport, corrected where it does not keep what ``ITransport`` says.
-
-    It does not count what lies in the buffer of the transport below it, so a slow client would pass for one that has
-    taken everything. ``write`` is the loop's own.
-    """
-
-    __slots__ = ("_below", "_link", "_tls", "write")
-
-    def __init__(self, link: LoopLink, transport: Any) -> None:
-        self._link: LoopLink | None = link
-        self._tls = transport
-        self._below: Any = None
-        self.write = transport.write
-        transport.set_write_buffer_limits(HIGH_WATER)
-
-    def writelines(self, pieces: Iterable[bytes]) -> None:
-        """See ``ITransport``."""
-        self._tls.writelines(pieces)
-
-    def get_write_buffer_size(self) -> int:
-        """See ``ITransport``."""
-        if self._below is None:
-            self._below = _transport_below(self._tls)
-        size: int = self._tls.get_write_buffer_size() + self._below.get_write_buffer_size()
-        return size
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """See ``ITransport``. What the transport below buffers, up to 64 KiB, is not counted here."""
-        self._tls.set_write_buffer_limits(high, low)
-
-    def pause_reading(self) -> None:
-        """See ``ITransport``."""
-        self._tls.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See ``ITransport``."""
-        self._tls.resume_reading()
-
-    def can_write_eof(self) -> bool:
-        """See ``ITransport``."""
-        return False
-
-    def write_eof(self) -> None:
-        """See ``ITransport``.
-
-        :raises NotImplementedError: always.
-        """
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """See ``ITransport``."""
-        if not self._tls.is_closing():
-            self._tls.close()
-            if self._link is not None:
-                self._link.part()
-
-    def let_go(self) -> None:
-        """The connection is lost. In a circle with its link the buffers of TLS would lie until the collector comes."""
-        self._link = None
-        self._below = _Nothing()
-
-    def abort(self) -> None:
-        """See ``ITransport``."""
-        self._tls.abort()
-
-    def is_closing(self) -> bool:
-        """See ``ITransport``."""
-        closing: bool = self._tls.is_closing()
-        return closing
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See ``ITransport``."""
-        return default if name == "socket" else self._tls.get_extra_info(name, default)
+        elif self.give_up is not None:
+            self.give_up()
 
 
 _pace = Pace()
@@ -194,28 +109,6 @@ def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.error("{message}", message=context.get("message", "the loop has trouble"))
     else:
         log.failure("{message}", Failure(error), message=context.get("message", "the loop has trouble"))
-
-
-class _Nothing:
-    """Stands for the transport below when the connection is lost."""
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
-def _transport_below(transport: Any) -> Any:
-    """The transport that a TLS transport writes to. asyncio has an attribute; of uvloop only the collector knows."""
-    protocol = transport.get_extra_info("uvloop.sslproto")
-    if protocol is None:
-        return transport._ssl_protocol._transport or _Nothing()
-    return next(
-        (
-            found
-            for found in gc.get_referents(protocol)
-            if found is not transport and hasattr(found, "get_write_buffer_size")
-        ),
-        _Nothing(),
-    )
 
 
 class LoopOpener:
@@ -235,29 +128,43 @@ class LoopOpener:
     def open(self, sock: socket.socket, connection: IConnection, roll: Roll, secure: bool) -> None:
         """See ``acceptor.Opener``."""
         link = LoopLink(connection, roll)
-        settings: dict[str, Any] = {}
         if secure:
-            assert self._certificates is not None
-            settings = {
-                "ssl": self._certificates.context,
-                "ssl_handshake_timeout": self._limits.handshake_timeout,
-                "ssl_shutdown_timeout": _UNTIL_SWEPT,
-            }
-            roll.wait(link, self._limits.handshake_timeout)
+            self._shake(sock, link, roll)
+            return
         protocol: Any = link  # any object with the callbacks will do
-        opening = self._loop.connect_accepted_socket(lambda: protocol, sock, **settings)
-        link.task = task = self._loop.create_task(opening)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, sock))
+        link.give_up = task.cancel
         self._opening.add(task)
         task.add_done_callback(partial(self._opened, link, sock, roll))
 
     def _opened(self, link: LoopLink, sock: socket.socket, roll: Roll, task: asyncio.Task[Any]) -> None:
         self._opening.discard(task)
-        link.task = None
+        link.give_up = None
         error = None if task.cancelled() else task.exception()
         if link.transport is None:
-            roll.pending.pop(link, None)
-            roll.fail(getattr(link.connection, "peer", "a client"), error or "it was cut short")
-            sock.close()
-            roll.leave(link.connection)
+            _never_made(link, sock, roll, error)
         elif error is not None and not isinstance(error, OSError):
             log.error("a transport failed after it was opened: {error!r}", error=error)
+
+    def _shake(self, sock: socket.socket, link: LoopLink, roll: Roll) -> None:
+        assert self._certificates is not None
+        secure = wrap(sock, self._certificates.context)
+        handshake = Handshake(self._loop, secure, partial(self._shaken, secure, link, roll))
+        link.give_up = handshake.abort
+        roll.wait(link, self._limits.handshake_timeout)
+        handshake.go_on()
+
+    def _shaken(self, sock: ssl.SSLSocket, link: LoopLink, roll: Roll, error: Exception | None) -> None:
+        link.give_up = None
+        if error is None:
+            link.connection_made(TlsTransport(self._loop, sock, link))
+        else:
+            _never_made(link, sock, roll, error)
+
+
+def _never_made(link: LoopLink, sock: socket.socket, roll: Roll, error: BaseException | None) -> None:
+    """An accepted socket did not become a connection."""
+    roll.pending.pop(link, None)
+    roll.fail(getattr(link.connection, "peer", "a client"), error or "it was cut short")
+    sock.close()
+    roll.leave(link.connection)
