@@ -236,6 +236,9 @@ def native(stage: Stage, name: str, seconds: float) -> Finding:
     return _stuck(stage, name, seconds, "/native")
 
 
+_STACK = re.compile(r"\bapp\.py.*\bapplication\b|File .*app\.py.*line \d+ in application")
+
+
 def _stuck(stage: Stage, name: str, seconds: float, path: str) -> Finding:
     limit = 2.0
     with started(stage, name, Crew(threads=4, timeout=limit)) as server:
@@ -249,8 +252,8 @@ def _stuck(stage: Stage, name: str, seconds: float, path: str) -> Finding:
                     answer = "no answer" if isinstance(error, TimeoutError) else "reset"
             took = time.monotonic() - began
             time.sleep(max(2.0, min(seconds, 4.0)))
-        tally, log = load.tally, server.log()
-    stacks = re.search(r"\bapp\.py.*\bapplication\b|File .*app\.py.*line \d+ in application", log) is not None
+        tally = load.tally
+        stacks = _until(lambda: _STACK.search(server.log()) is not None, limit)
     on_time = answer.startswith("504") and abs(took - limit) <= 0.5
     said = f"{answer} after {took:.1f} s, {'stack' if stacks else 'no stack'} in the log; others: {tally.said()}"
     reached = on_time and stacks and not tally.errors
