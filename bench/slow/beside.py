@@ -1,4 +1,8 @@
-"""A fast client beside a crowd of slow ones: wrk on 32 connections without, with and again without them, in turn."""
+"""A fast client beside a crowd of slow ones: wrk on 32 connections alone, with them, and without them, in turn.
+
+*Alone* nothing else runs. *Without* the crowd a stand-in takes as much of the processor as the crowd did: what slow
+clients cost their own machines is not what the server loses by them. The ratio is that of *with* to *without*.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,19 @@ from statistics import median
 from typing import Any
 
 from bench import app
-from bench.measure import Load, load
+from bench.measure import load
 from bench.peers import Peer
 from bench.scenarios import SCENARIOS
 from bench.slow.clients import BEAT
 from bench.slow.crowd import Order, hold
+from bench.slow.standin import standing_in
 from bench.stage import Running, Stage
 
 HELLO = next(scenario for scenario in SCENARIOS if scenario.name == "hello")
 FAST = 32
 """Connections of the fast client."""
 
-SETTLE = 0.5
+SETTLE = 2.0
 """Seconds for the server to see that the crowd has gone."""
 
 
@@ -88,35 +93,28 @@ def measure(
 
 def _round(running: Running, kind: Kind, count: int, seconds: int) -> dict[str, Any]:
     url = running.url(HELLO)
-    before = load(url, HELLO, FAST, seconds)
+    alone = _loads(url, seconds)
     port = running.place.https if kind.tls else running.place.http
     order = Order(kind.kind, count, port, kind.path, zlib.crc32(kind.body), kind.tls)
     with hold(order) as held:
         time.sleep(BEAT)  # until each has shown a sign of life: what it costs to come is another matter
-        cpu = held.cpu()
-        beside = load(url, HELLO, FAST, seconds)
-        cpu = held.cpu() - cpu
+        cpu, began = held.cpu(), time.monotonic()
+        beside = _loads(url, seconds)
+        share = (held.cpu() - cpu) / (time.monotonic() - began)
         counts = held.end()
     time.sleep(SETTLE)
-    after = load(url, HELLO, FAST, seconds)
+    with standing_in(share):
+        without = _loads(url, seconds)
+    return {"alone": alone, "without": without, "with": beside, "crowd": counts, "crowd_cpu": round(share, 3)}
+
+
+def _loads(url: str, seconds: int) -> dict[str, float]:
+    """Loads of a second each: where the kernel puts the processes changes the pace by a third, for a whole load."""
+    seen = [load(url, HELLO, FAST, 1) for _ in range(seconds)]
     return {
-        "without": _both(_figures(before), _figures(after)),
-        "with": _figures(beside),
-        "crowd": counts,
-        "crowd_cpu": round(cpu / seconds, 3),
-    }
-
-
-def _figures(seen: Load) -> dict[str, float]:
-    return {"rate": round(seen.requests / seen.seconds, 1), "p99_ms": round(seen.p99_ms, 2), "errors": seen.errors}
-
-
-def _both(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """The load before and after as one: a machine that changes its pace meanwhile changes both sides alike."""
-    return {
-        "rate": round((before["rate"] + after["rate"]) / 2, 1),
-        "p99_ms": min(before["p99_ms"], after["p99_ms"]),
-        "errors": before["errors"] + after["errors"],
+        "rate": round(sum(each.requests for each in seen) / sum(each.seconds for each in seen), 1),
+        "p99_ms": round(median(each.p99_ms for each in seen), 2),
+        "errors": sum(each.errors for each in seen),
     }
 
 
@@ -125,16 +123,17 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     if not rounds:
         return {}
     found: dict[str, Any] = {}
-    for side in ("without", "with"):
+    for side in ("alone", "without", "with"):
         found[side] = {name: median(each[side][name] for each in rounds) for name in ("rate", "p99_ms")}
         found[side]["errors"] = sum(each[side]["errors"] for each in rounds)
-    rates = [each["with"]["rate"] / each["without"]["rate"] for each in rounds if each["without"]["rate"]]
     tails = [
         each["with"]["p99_ms"] / each["without"]["p99_ms"]
         for each in rounds
         if each["without"]["p99_ms"] and each["with"]["p99_ms"]
     ]
-    found["ratio"] = round(median(rates), 3) if rates else 0.0
+    for name, side in (("ratio", "without"), ("ratio_alone", "alone")):
+        rates = [each["with"]["rate"] / each[side]["rate"] for each in rounds if each[side]["rate"]]
+        found[name] = round(median(rates), 3) if rates else 0.0
     found["p99_ratio"] = round(median(tails), 2) if tails else None
     for word in ("refused", "broken", "wrong", "unserved", "hurried", "finished"):
         found[word] = sum(each["crowd"].get(word, 0) for each in rounds)

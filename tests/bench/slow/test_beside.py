@@ -8,6 +8,7 @@ from bench.slow.clients import KINDS as CLIENTS
 
 def one(alone: float, beside: float, tail: float = 2.0, **crowd: int) -> dict[str, Any]:
     return {
+        "alone": {"rate": 2 * alone, "p99_ms": 1.0, "errors": 0},
         "without": {"rate": alone, "p99_ms": 1.0, "errors": 0},
         "with": {"rate": beside, "p99_ms": tail, "errors": 1},
         "crowd": {"held": 50, **crowd},
@@ -18,6 +19,7 @@ def one(alone: float, beside: float, tail: float = 2.0, **crowd: int) -> dict[st
 def test_ratios_are_taken_round_by_round() -> None:
     found = summary([one(1000, 900), one(500, 500), one(2000, 1000, refused=2)])
     assert found["ratio"] == 0.9
+    assert found["ratio_alone"] == 0.45
     assert found["p99_ratio"] == 2.0
     assert (found["refused"], found["held"], found["with"]["errors"]) == (2, 50, 3)
 
