@@ -194,6 +194,15 @@ def test_nothing_happens_after_close(stage: Stage) -> None:
     assert not stage.records.free
 
 
+def test_what_waits_still_leaves_when_no_more_is_taken(stage: Stage) -> None:
+    stage.socket.room = 0
+    stage.records.write(b"in time")
+    stage.records.open = False
+    stage.records.write(b"late")
+    stage.give(10)
+    assert (stage.socket.got, stage.records.free) == (b"in time", False)
+
+
 def test_being_told_of_room_alone(stage: Stage) -> None:
     stage.records.watch()
     stage.records.watch()

@@ -84,6 +84,32 @@ def test_what_was_buffered_leaves_before_the_goodbye(rig, pair):
     assert rig.run(read_all, client) == data  # which stops at a goodbye only
 
 
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_nothing_is_taken_after_close(rig, pair, size):
+    client, connection = pair
+    client.suppress_ragged_eofs = False
+    transport = connection.transport
+    transport.write(bytes(size))
+    transport.close()
+    transport.write(b"late")
+    assert not transport.get_extra_info("records").free
+    assert len(rig.run(read_all, client)) == size
+    transport.write(b"too late")
+    client.close()
+    rig.until(lambda: connection.lost)
+    transport.write(b"much too late")
+
+
+def test_closing_amid_what_comes_in(rig, pair):
+    client, connection = pair
+    connection.take = lambda data: connection.transport.close()
+    rig.run(client.sendall, bytes(5 * RECORD))
+    assert rig.run(read_all, client) == b""
+    client.close()
+    rig.until(lambda: connection.lost)
+    assert connection.error is None
+
+
 def test_an_end_without_goodbye_is_no_eof(rig, pair):
     client, connection = pair
     socket.socket.shutdown(client, socket.SHUT_WR)
@@ -190,6 +216,7 @@ class _Stalling:
     def __init__(self, sock):
         self.sock = sock
         self.room = False
+        self.farewells = 0
 
     def fileno(self):
         return self.sock.fileno()
@@ -198,10 +225,23 @@ class _Stalling:
         if not self.room:
             self.room = True
             raise ssl.SSLWantWriteError
-        return self.sock.recv(count)
+        try:
+            return self.sock.recv(count)
+        except BlockingIOError:
+            raise ssl.SSLWantReadError from None
 
     def write(self, data):
         return self.sock.send(data)
+
+    def unwrap(self):
+        self.farewells += 1
+        raise ssl.SSLWantReadError
+
+    def shutdown(self, how):
+        self.sock.shutdown(how)
+
+    def recv(self, count):
+        return self.sock.recv(count)
 
     def close(self):
         self.sock.close()
@@ -229,8 +269,26 @@ class _Link:
     def data_received(self, data):
         self.received += data
 
+    def part(self):
+        pass
+
     def connection_lost(self, error):
         self.lost += 1
+
+
+def test_closing_while_reading_needs_room_to_write(rig):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    link, secure = _Link(), _Stalling(ours)
+    transport = TlsTransport(rig.loop, secure, link)
+    with theirs:
+        theirs.sendall(b"data")
+        rig.until(lambda: secure.room)
+        transport.close()
+        assert secure.farewells == 1
+        theirs.shutdown(socket.SHUT_WR)
+        rig.until(lambda: link.lost)
+    assert secure.farewells == 1
 
 
 def test_a_lost_connection_waits_for_no_collector(rig):

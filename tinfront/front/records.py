@@ -34,11 +34,25 @@ class Owner(Protocol):
 class Records:
     """What a transport has to send.
 
+    :ivar open: more is taken.
     :ivar size: bytes that wait.
     :ivar high: bytes above which the connection has to pause, ``low``: at which it goes on. 0: whatever waits is much.
     """
 
-    __slots__ = ("_buffer", "_fd", "_loop", "_option", "_owner", "_paused", "_send", "_watching", "high", "low", "size")
+    __slots__ = (
+        "_buffer",
+        "_fd",
+        "_loop",
+        "_option",
+        "_owner",
+        "_paused",
+        "_send",
+        "_watching",
+        "high",
+        "low",
+        "open",
+        "size",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, owner: Owner) -> None:
         self._loop = loop
@@ -49,11 +63,12 @@ class Records:
         self._buffer: deque[memoryview] = deque()
         self._paused = False
         self._watching = False
+        self.open = True
         self.size = self.high = self.low = 0
 
     def write(self, data: bytes) -> None:
         """Send it all, sooner or later."""
-        if self._owner is None or not data:
+        if not self.open or not data:
             return
         view = memoryview(data)
         taken = 0 if self._buffer else self.take(view)
@@ -89,8 +104,8 @@ class Records:
 
     @property
     def free(self) -> bool:
-        """Nothing waits, and the connection is not over."""
-        return self._owner is not None and not self._buffer
+        """Nothing waits, and more is taken."""
+        return self.open and not self._buffer
 
     def _keep(self, piece: memoryview) -> None:
         self._buffer.append(piece)
@@ -135,6 +150,7 @@ class Records:
 
     def close(self) -> None:
         """No more; what waits is lost."""
+        self.open = False
         self._owner = None
         self._buffer.clear()
         self.size = 0

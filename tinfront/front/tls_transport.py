@@ -22,7 +22,7 @@ from tinfront.interfaces import IConnection, ITransport
 READS = 4
 """Records read before others get their turn."""
 
-_OPEN, _CLOSING, _CLOSED = range(3)
+_OPEN, _CLOSING, _LEFT, _CLOSED = range(4)
 
 
 class Link(Protocol):
@@ -167,7 +167,7 @@ class TlsTransport:
                 self.end(None if isinstance(error, ssl.SSLEOFError) else error)
                 return
             if not data:
-                self._left()
+                self._taken_leave()
                 return
             if self._state == _OPEN:
                 try:
@@ -175,10 +175,10 @@ class TlsTransport:
                 except Exception as error:  # noqa: BLE001 - told and logged
                     self._failed(error)
                     return
-            if len(data) < RECORD or not self._reading:
+            if len(data) < RECORD or self._state != _OPEN or not self._reading:
                 return
 
-    def _left(self) -> None:
+    def _taken_leave(self) -> None:
         """The client has said goodbye."""
         self._reading = False
         self._loop.remove_reader(self._fd)
@@ -226,6 +226,7 @@ class TlsTransport:
         """See ``ITransport``. It says goodbye, and waits for the client to do so; the roll knows for how long."""
         if self._state == _OPEN:
             self._state = _CLOSING
+            self._records.open = False
             assert self._link is not None
             self._link.part()
             if not self._records.size:
@@ -248,7 +249,7 @@ class TlsTransport:
         except OSError:
             self.end(None)  # the client has gone
         else:
-            self._reading = True
+            self._state = _LEFT
             self._loop.add_reader(self._fd, self._drop)
 
     def _drop(self) -> None:
