@@ -14,8 +14,7 @@ from typing import Protocol
 RECORD = 16 * 1024
 """Bytes that a record holds at most (RFC 8446 section 5.1)."""
 
-WANT = (ssl.SSLWantWriteError, ssl.SSLWantReadError)
-"""What OpenSSL raises where it has to wait for the kernel."""
+_WANT = (ssl.SSLWantWriteError, ssl.SSLWantReadError)  # OpenSSL has to wait for the kernel
 
 
 class Owner(Protocol):
@@ -93,7 +92,7 @@ class Records:
         try:
             while rest:
                 rest = rest[self._send(rest[:RECORD]) :]
-        except WANT:
+        except _WANT:
             self.watch()
             record = bytes(rest[:RECORD])  # made already: OpenSSL has to be asked for the same the next time
             self._keep(memoryview(record))
@@ -131,7 +130,7 @@ class Records:
                     buffer[0] = piece[sent:]
                 else:
                     buffer.popleft()
-        except WANT:
+        except _WANT:
             pass
         except OSError as error:
             self._end(error)

@@ -60,16 +60,15 @@ def wrap(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
 class Handshake:
     """TLS before the keys are agreed on.
 
-    :ivar socket: what it is spoken on; whoever is told takes it over.
-    :param told: is called once, with None or with what has gone wrong.
+    :param told: is called once, with None or with what has gone wrong, and takes the socket over.
     """
 
-    __slots__ = ("_fd", "_loop", "_told", "socket")
+    __slots__ = ("_fd", "_loop", "_socket", "_told")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, told: Callable[[Exception | None], object]
     ) -> None:
-        self.socket = sock
+        self._socket = sock
         self._fd = sock.fileno()
         self._loop = loop
         self._told: Callable[[Exception | None], object] | None = told
@@ -78,7 +77,7 @@ class Handshake:
         """One step."""
         fd, loop = self._fd, self._loop
         try:
-            self.socket.do_handshake()
+            self._socket.do_handshake()
         except ssl.SSLWantReadError:
             loop.remove_writer(fd)
             loop.add_reader(fd, self.go_on)
