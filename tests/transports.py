@@ -204,13 +204,18 @@ class Client:
 
 
 class Descriptors:
-    """``IDescriptors`` over a selector, turned by hand."""
+    """``IDescriptors`` over a selector, turned by hand.
+
+    :ivar added: how often somebody came to wait until it may write.
+    """
 
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
         self.writers: set[int] = set()
+        self.added = 0
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        self.added += 1
         self.writers.add(fd)
         self.selector.register(fd, selectors.EVENT_WRITE, (callback, args))
 

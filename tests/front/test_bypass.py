@@ -55,6 +55,51 @@ def test_a_file_goes_as_the_client_reads(pair: tuple[socket.socket, socket.socke
     assert not descriptors.writers
 
 
+def test_a_slow_client_is_watched_from_its_first_wait_to_its_last(
+    pair: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    ours, theirs = pair
+    descriptors = Descriptors()
+    bypass = Bypass(ours.fileno(), descriptors)
+    piece = a_file(tmp_path / "file", BIG)
+    turns: list[int] = []
+
+    def more() -> None:
+        sent = bypass.send_file(piece, more)
+        if sent < piece.length:
+            assert bypass.send_file(piece, more) == -1  # it waits
+        turns.append(sent)
+        piece.offset += sent
+        piece.length -= sent
+
+    more()
+    while piece.length:
+        theirs.recv(65536)
+        descriptors.turn()
+    descriptors.turn()
+    assert len(turns) > 2
+    assert sum(turns) == len(BIG)
+    assert descriptors.added == 1
+    assert not descriptors.writers
+    bypass.close()
+
+
+def test_one_that_stops_in_the_middle_is_watched_no_more(
+    pair: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    ours, theirs = pair
+    descriptors = Descriptors()
+    bypass = Bypass(ours.fileno(), descriptors)
+    piece = a_file(tmp_path / "file", BIG)
+    called: list[bool] = []
+    assert 0 < bypass.send_file(piece, lambda: called.append(True)) < len(BIG)
+    while not descriptors.turn():
+        theirs.recv(65536)
+    assert called == [True]
+    assert not descriptors.writers
+    bypass.close()
+
+
 def test_no_more_than_a_turn_at_once() -> None:
     assert SEND_FILE_MAX <= 1024 * 1024
 

@@ -21,9 +21,11 @@ class Bypass:
     """By ``sendfile``. Use it only while nothing is left in the transport's buffer, or the order of bytes is lost.
 
     It has a descriptor of its own for the same socket: the transport's number may by the time of use be another's.
+    While the client is slow it stays among the loop's writers from turn to turn: to leave and to come back are three
+    system calls each, and a crowd of slow readers has hundreds of turns a second.
     """
 
-    __slots__ = ("_descriptors", "_fd", "_send", "_socket")
+    __slots__ = ("_again", "_descriptors", "_fd", "_send", "_socket", "_watched")
 
     def __init__(self, fileno: int, descriptors: Any) -> None:
         """:param fileno: of the transport's socket; :param descriptors: ``IDescriptors``."""
@@ -31,6 +33,8 @@ class Bypass:
         self._send = self._socket.send
         self._fd = self._socket.fileno()
         self._descriptors = descriptors
+        self._again: Callable[[], None] | None = None
+        self._watched = False
 
     def write_ahead(self, data: bytes) -> bytes:
         """Send what is to travel in one packet with the file behind it. Returns what the kernel did not take."""
@@ -56,19 +60,36 @@ class Bypass:
         :returns: how many bytes; 0 at the end of the file; -1: the client must read first, then ``again`` is called.
         :raises OSError: the connection is broken, or the file cannot be read.
         """
-        try:
-            return os.sendfile(self._fd, piece.file.fd, piece.offset, min(piece.length, SEND_FILE_MAX))
-        except BlockingIOError:
-            self._descriptors.add_writer(self._fd, self._writable, again)
+        if self._again is not None:
             return -1
+        wanted = min(piece.length, SEND_FILE_MAX)
+        try:
+            sent = os.sendfile(self._fd, piece.file.fd, piece.offset, wanted)
+        except BlockingIOError:
+            sent = -1
+        if sent < wanted and sent:
+            self._again = again  # the kernel is full: no need to hear it say so
+            if not self._watched:
+                self._watched = True
+                self._descriptors.add_writer(self._fd, self._writable)
+        return sent
 
-    def _writable(self, again: Callable[[], None]) -> None:
-        self._descriptors.remove_writer(self._fd)
-        again()
+    def _writable(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            again()
+        if self._again is None:
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._descriptors.remove_writer(self._fd)
 
     def close(self) -> None:
         """To be called before the transport closes, or the kernel would keep the connection open for our descriptor."""
-        self._descriptors.remove_writer(self._fd)
+        self._again = None
+        self._unwatch()
         self._fd = -1  # its number may soon be another's
         self._socket.close()
 
