@@ -417,7 +417,7 @@ def test_what_is_watched_stays_watched(front: Front, later: Later) -> None:
         assert client.connection.deadline == front.now + Limits().keepalive_timeout
 
 
-@pytest.mark.parametrize(("send_timeout", "pause"), [(60, LOOK), (8, 1.0), (0.8, 0.1)])
+@pytest.mark.parametrize(("send_timeout", "pause"), [(600, LOOK), (60, 7.5), (8, 1.0), (0.8, 0.1)])
 def test_how_soon_the_next_look_comes(front: Front, later: Later, send_timeout: float, pause: float) -> None:
     """Thousands of slow clients cost little: a look a second at each of them would be 5 µs times their number."""
     client = front.connect(room=0)
@@ -426,6 +426,19 @@ def test_how_soon_the_next_look_comes(front: Front, later: Later, send_timeout: 
     later.answer(body=[b"x" * (HIGH + 1)] * 2)
     client.connection.expire(front.now)
     assert client.connection.deadline == pytest.approx(front.now + pause)
+
+
+def test_a_slow_upload_is_looked_at_no_more_often_than_its_deadlines_need(front: Front, later: Later) -> None:
+    client = front.connect()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+    assert client.connection.deadline == WATCHED
+    client.connection.expire(front.now)
+    look = client.connection.deadline
+    assert look == pytest.approx(front.now + 7.5)
+    client.send(b"x" * 99)
+    assert client.connection.deadline == look
+    client.send(b"x")  # now it is a worker that takes its time
+    assert client.connection.deadline == WATCHED
 
 
 def test_an_answer_that_may_yet_starve_is_looked_at_in_every_sweep(front: Front, later: Later) -> None:

@@ -138,6 +138,7 @@ class Connection:
                     if self.count >= self.count_max or self.deadline > self.old_age:
                         codec.closing = True  # this answer is the last, and says so
                     self.exchanges[stream_id] = exchange = Exchange(self, stream_id, event)
+                    self.deadline = patience.WATCHED
                     exchange.open()
                 else:
                     self._more(stream_id, event)
@@ -146,7 +147,6 @@ class Connection:
             events = codec.receive(b"")
         self._receiving = False
         if self.exchanges:
-            self.deadline = patience.WATCHED
             if len(codec.held) > HELD_MAX or (codec.multiplexed and not self.writable):
                 self.hold_reading(True)
             if self.lost:  # in the midst of it: what was opened since has no client
@@ -174,6 +174,7 @@ class Connection:
         elif exchange is None:
             pass  # it was answered without the rest
         elif event is END:
+            self.deadline = patience.WATCHED
             exchange.seal()
         elif event is RESET:
             exchange.leave()
@@ -186,6 +187,7 @@ class Connection:
             return
         head = RequestHead(*error.line, {}, "", "-", "")
         self.exchanges[stream_id] = exchange = Exchange(self, stream_id, head)
+        self.deadline = patience.WATCHED
         exchange.refuse(error.status, error.reason, error.detail, _ALLOW if error.status == 405 else ())
 
     def eof_received(self) -> bool:
@@ -246,7 +248,7 @@ class Connection:
             if not self.exchanges:
                 closing.close(self)
             return
-        self.deadline = exchange.ended + self.terms.limits.keepalive_timeout
+        self.deadline = patience.WATCHED if self.exchanges else exchange.ended + self.terms.limits.keepalive_timeout
         if not self._receiving and (
             self.codec.held or self.exchanges or self.ended or self._reading_held or not self.writable
         ):

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 WATCHED = 0.0
 """A deadline that every sweep finds passed."""
 
-LOOK = 4.0
+LOOK = 8.0
 """Seconds between two looks at a slow client, or an eighth of the patience if that is shorter.
 
-The progress of a reader is seen only then, so that its send_timeout may begin so much later.
+Progress is seen only then, so that a send_timeout or body_timeout may begin so much later.
 """
 
 STARVED_MAX = 5.0
