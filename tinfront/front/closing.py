@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from tinfront.errors import ProtocolError
+from tinfront.front import gather
 
 if TYPE_CHECKING:
     from tinfront.front.connection import Connection
@@ -29,6 +30,8 @@ def close(connection: Connection, reason: str = "") -> None:
         transport.close()
         return
     connection.hold_reading(False)
+    if connection.gathering is not None:
+        gather.go_on(connection, None)
     connection.lingering = True
     connection.deadline = connection.terms.clock()  # passed: from now on each sweep looks whether this is enough
     connection.patience.until = connection.deadline + connection.terms.limits.linger_time

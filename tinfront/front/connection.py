@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from tinfront.errors import ProtocolError
-from tinfront.front import closing, patience
+from tinfront.front import closing, gather, patience
 from tinfront.front.bypass import Bypass, TlsBypass
 from tinfront.front.exchange import Exchange
 from tinfront.front.terms import Terms
@@ -23,6 +23,7 @@ from tinfront.wire.codec import END, RESET, WINDOW, Reply
 from tinfront.wire.h1 import H1Codec
 
 if TYPE_CHECKING:
+    from tinfront.front.gather import Gathering
     from tinfront.front.outbox import Outbox
 
 HELD_MAX = 64 * 1024
@@ -69,6 +70,7 @@ class Connection:
         "deadline",
         "ended",
         "exchanges",
+        "gathering",
         "https",
         "lingering",
         "local",
@@ -100,6 +102,7 @@ class Connection:
         self.write: Callable[[bytes], object] = _nowhere
         self.writable = True
         self.lingering = False
+        self.gathering: Gathering | None = None
         limits = terms.limits
         self.patience = patience.Patience(terms.clock())
         self.deadline = self.patience.born + limits.head_timeout
@@ -171,8 +174,9 @@ class Connection:
             self.reply(event)
         elif event is WINDOW:
             self._wake((stream_id,) if stream_id else tuple(self.outboxes))
-        elif exchange is None:
-            pass  # it was answered without the rest
+        elif exchange is None:  # it was answered without the rest
+            if self.gathering is not None:
+                gather.go_on(self, None)
         elif event is END:
             self.deadline = patience.WATCHED
             exchange.seal()
@@ -180,6 +184,8 @@ class Connection:
             exchange.leave()
         else:
             exchange.receive(event)
+            if self.gathering is not None:
+                gather.go_on(self, exchange)
 
     def refuse_head(self, stream_id: int, error: ProtocolError) -> None:
         """A head that was not understood still gets an answer and its line in the logs."""

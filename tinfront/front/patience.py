@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tinfront.errors import ProtocolError
-from tinfront.front import closing
+from tinfront.front import closing, gather
 from tinfront.wire.h1_head import request_line
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _watch(connection: Connection, exchange: Exchange, now: float) -> float:
     """Look whether the client keeps an exchange waiting for too long. Returns seconds until the next look, at most."""
     patience, limits = connection.patience, connection.terms.limits
     if exchange.body is not None and exchange.incomplete and not exchange.body.paused:
-        return _watch_body(exchange, exchange.body.length, patience, limits, now)
+        return _watch_body(exchange, gather.look(connection, exchange), patience, limits, now)
     if exchange.state == _HEAD:
         waited = now - exchange.started
         if waited >= limits.filter_timeout:

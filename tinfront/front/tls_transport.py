@@ -20,7 +20,8 @@ from tinfront.front.records import RECORD, Records
 from tinfront.interfaces import IConnection, ITransport
 
 READS = 4
-"""Records read before others get their turn."""
+EAGER_READS = 16
+"""Records read before others get their turn; more if they were gathered, as those are small."""
 
 _OPEN, _CLOSING, _LEFT, _CLOSED = range(4)
 
@@ -107,6 +108,7 @@ class TlsTransport:
 
     A client that only closes its connection may have been cut off by somebody else, so that is no ``eof``.
 
+    :ivar eager: all is read that is there, as the kernel tells of what is left over only when more has come.
     :ivar write: see ``ITransport``.
     """
 
@@ -121,6 +123,7 @@ class TlsTransport:
         "_socket",
         "_stalled",
         "_state",
+        "eager",
         "write",
     )
 
@@ -136,6 +139,7 @@ class TlsTransport:
         self._state = _OPEN
         self._stalled = False  # what is to be read has to wait until there is room to write
         self._reading = False
+        self.eager = False
         self.resume_reading()
 
     # --- in
@@ -153,7 +157,7 @@ class TlsTransport:
             self._loop.remove_reader(self._fd)
 
     def _readable(self) -> None:
-        for _ in range(READS):
+        for _ in range(EAGER_READS if self.eager else READS):
             try:
                 data = self._read(RECORD)
             except ssl.SSLWantReadError:
@@ -174,7 +178,7 @@ class TlsTransport:
                 except Exception as error:  # noqa: BLE001 - told and logged
                     self._failed(error)
                     return
-            if len(data) < RECORD or self._state != _OPEN or not self._reading:
+            if (len(data) < RECORD and not self.eager) or self._state != _OPEN or not self._reading:
                 return
 
     def _taken_leave(self) -> None:
@@ -290,7 +294,7 @@ class TlsTransport:
     # --- beside
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See ``ITransport``; ``records`` is for ``bypass``."""
+        """See ``ITransport``; ``records`` is for ``bypass`` and ``gather``."""
         if name == "ssl_object":
             return self._socket
         if name == "records":
