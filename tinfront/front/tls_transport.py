@@ -20,8 +20,8 @@ from tinfront.front.records import RECORD, Records
 from tinfront.interfaces import IConnection, ITransport
 
 READS = 4
-EAGER_READS = 16
-"""Records read before others get their turn; more if they were gathered, as those are small."""
+TOGETHER = 8
+"""Records read before others get their turn; and how many of those that were gathered pass for one."""
 
 _OPEN, _CLOSING, _LEFT, _CLOSED = range(4)
 
@@ -157,7 +157,7 @@ class TlsTransport:
             self._loop.remove_reader(self._fd)
 
     def _readable(self) -> None:
-        for _ in range(EAGER_READS if self.eager else READS):
+        for _ in range(READS):
             try:
                 data = self._read(RECORD)
             except ssl.SSLWantReadError:
@@ -172,13 +172,16 @@ class TlsTransport:
             if not data:
                 self._taken_leave()
                 return
+            dry = len(data) < RECORD
+            if self.eager:
+                data, dry = _together(self._read, data)
             if self._state == _OPEN:
                 try:
                     self._received(data)
                 except Exception as error:  # noqa: BLE001 - told and logged
                     self._failed(error)
                     return
-            if (len(data) < RECORD and not self.eager) or self._state != _OPEN or not self._reading:
+            if dry or self._state != _OPEN or not self._reading:
                 return
 
     def _taken_leave(self) -> None:
@@ -313,6 +316,19 @@ class TlsTransport:
     def _failed(self, error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a connection failed", "exception": error})
         self.end(error)
+
+
+def _together(read: Callable[[int], bytes], first: bytes) -> tuple[bytes, bool]:
+    """Read on behind the first record. Returns what there is, and whether the kernel has no more."""
+    records = [first]
+    try:
+        while len(records) < TOGETHER and (record := read(RECORD)):
+            records.append(record)
+    except ssl.SSLWantReadError:
+        return b"".join(records), True
+    except OSError:
+        pass  # the next to read hears of it, too
+    return b"".join(records), False
 
 
 def _nobody(_: bytes) -> None:
