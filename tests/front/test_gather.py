@@ -249,6 +249,7 @@ def test_how_much():
             assert gathering.size == size
             assert client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == size
         assert gathering.unread() == 0
+    assert gathering.unread() == 0  # closed
 
 
 def test_who_cannot():

@@ -55,7 +55,11 @@ class Gathering:
 
     def unread(self) -> int:
         """Bytes that have come and are not told of; over TLS as they travel."""
-        count: int = _COUNT.unpack(fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(_COUNT.size)))[0]
+        try:
+            answer = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(_COUNT.size))
+        except (OSError, ValueError):
+            return 0  # it has just been closed
+        count: int = _COUNT.unpack(answer)[0]
         return count
 
 
