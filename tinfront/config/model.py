@@ -101,7 +101,7 @@ class Listener:
     addresses: tuple[Address, ...] = ()
     endpoint: str | None = None
     tls: bool = False
-    backlog: int = 2048
+    backlog: int = 4096
     trusted_proxies: tuple[str, ...] = ()
     proxy_headers: str = "x-forwarded"
     proxy_protocol: bool = False
