@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
 
+import trustme
 import uvloop
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from tinfront.config.model import Address, Limits
+from tinfront.config.model import Address, Limits, Site
 from tinfront.config.model import Listener as Model
 from tinfront.front.listener import Capacity, Ground, Listener
+from tinfront.front.tls import Certificates
 from tinfront.interfaces import IConnection
 from tinfront.keeper.local import LocalKeeper
 
@@ -204,6 +207,27 @@ def dial(listener):
         return sock
     host, _, port = where.rpartition(":")
     return socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+
+
+def certify(folder):
+    """The certificates of a site one.test."""
+    issued = trustme.CA().issue_cert("one.test")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "pem"))
+    return Certificates([Site("one", ("one.test",), True, f"{folder}/pem", f"{folder}/pem")], LocalKeeper({}), folder)
+
+
+def shake(listener, version=ssl.TLSVersion.TLSv1_3):
+    """A connected blocking client that has shaken hands with it."""
+    context = trusting()
+    context.maximum_version = version
+    return context.wrap_socket(dial(listener), server_hostname="one.test")
+
+
+def trusting():
+    """What a client needs that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def read_all(sock):

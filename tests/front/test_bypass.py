@@ -29,6 +29,11 @@ def a_file(path: Path, data: bytes) -> FileSlice:
     return FileSlice(OpenFile(os.open(path, os.O_RDONLY)), 0, len(data))
 
 
+def begun(pair: tuple[socket.socket, socket.socket], folder: Path) -> tuple[Bypass, Descriptors, FileSlice]:
+    descriptors = Descriptors()
+    return Bypass(pair[0].fileno(), descriptors), descriptors, a_file(folder / "file", BIG)
+
+
 def test_a_file_goes_as_the_client_reads(pair: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
     ours, theirs = pair
     descriptors = Descriptors()
@@ -58,10 +63,8 @@ def test_a_file_goes_as_the_client_reads(pair: tuple[socket.socket, socket.socke
 def test_a_slow_client_is_watched_from_its_first_wait_to_its_last(
     pair: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
-    ours, theirs = pair
-    descriptors = Descriptors()
-    bypass = Bypass(ours.fileno(), descriptors)
-    piece = a_file(tmp_path / "file", BIG)
+    _, theirs = pair
+    bypass, descriptors, piece = begun(pair, tmp_path)
     turns: list[int] = []
 
     def more() -> None:
@@ -87,10 +90,8 @@ def test_a_slow_client_is_watched_from_its_first_wait_to_its_last(
 def test_one_that_stops_in_the_middle_is_watched_no_more(
     pair: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
-    ours, theirs = pair
-    descriptors = Descriptors()
-    bypass = Bypass(ours.fileno(), descriptors)
-    piece = a_file(tmp_path / "file", BIG)
+    _, theirs = pair
+    bypass, descriptors, piece = begun(pair, tmp_path)
     called: list[bool] = []
     assert 0 < bypass.send_file(piece, lambda: called.append(True)) < len(BIG)
     while not descriptors.turn():

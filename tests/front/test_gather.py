@@ -3,17 +3,14 @@
 import socket
 import ssl
 import time
+from contextlib import closing
 
 import pytest
-import trustme
 
-from tests.rig import Rig, dial
+from tests.rig import Rig, certify, dial, shake, trusting
 from tests.transports import Front, Later, read
-from tinfront.config.model import Limits, Site
 from tinfront.front.connection import Connection
 from tinfront.front.gather import BEHIND, GATHERED, Gathering, look
-from tinfront.front.tls import Certificates
-from tinfront.keeper.local import LocalKeeper
 
 SIZE = 150_000
 BODY = bytes(range(250)) * (SIZE // 250)
@@ -23,19 +20,16 @@ GET = b"GET / HTTP/1.1\r\nHost: demo.test\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    issued = trustme.CA().issue_cert("one.test")
-    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "pem"))
-    return Certificates([Site("one", ("one.test",), True, f"{folder}/pem", f"{folder}/pem")], LocalKeeper({}), folder)
+    return certify(tmp_path_factory.mktemp("tls"))
 
 
 class Side:
     """A client and its connection, whose requests are answered when the test says so."""
 
-    def __init__(self, kind, certificates=None, **limits):
+    def __init__(self, kind, certificates=None, shake=shake):
         self.rig = Rig(kind)
         self.later = Later()
-        front = Front(self.later, Limits(**limits))
+        front = Front(self.later)
         made = []
 
         def build(arrival):
@@ -68,12 +62,6 @@ class Side:
     def close(self):
         self.client.close()
         self.rig.close()
-
-
-def shake(listener):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(dial(listener), server_hostname="one.test")
 
 
 @pytest.fixture(params=["uvloop", "asyncio", "reactor", "uvloop tls", "asyncio tls"])
@@ -113,11 +101,10 @@ def test_whatever_drips_in_arrives_whole_and_the_next_request_is_heard(side, dri
 class Cutting:
     """A TLS client whose records come all but their last byte, which comes with the next."""
 
-    def __init__(self, sock):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    def __init__(self, listener):
+        sock = dial(listener)
         self._in, self._out, self._sock, self._late = ssl.MemoryBIO(), ssl.MemoryBIO(), sock, b""
-        self._tls = context.wrap_bio(self._in, self._out)
+        self._tls = trusting().wrap_bio(self._in, self._out)
         while True:
             try:
                 self._tls.do_handshake()
@@ -151,11 +138,9 @@ class Cutting:
 
 @pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
 @pytest.mark.parametrize("start", range(1000, 16_000, 2500))
-def test_records_that_lack_their_last_byte(certificates, monkeypatch, kind, start):
+def test_records_that_lack_their_last_byte(certificates, kind, start):
     """OpenSSL then has what counts as not yet come, so that the kernel must not be told to wait for all of the rest."""
-    monkeypatch.setattr(__name__ + ".shake", lambda listener: Cutting(dial(listener)))
-    side = Side(kind, certificates)
-    try:
+    with closing(Side(kind, certificates, Cutting)) as side:
         side.begin(start)
         assert side.connection.gathering is not None
         for at in range(start, SIZE, 16_384):
@@ -164,21 +149,15 @@ def test_records_that_lack_their_last_byte(certificates, monkeypatch, kind, star
         side.rig.run(side.client.send_late)
         side.rig.until(lambda: side.later.kept)
         assert read(side.later.kept[0].body) == BODY
-    finally:
-        side.close()
 
 
 @pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
-def test_small_records_are_read_together(certificates, monkeypatch, kind):
+def test_small_records_are_read_together(certificates, kind):
     """The kernel would not tell of those that are left over."""
-    monkeypatch.setattr(__name__ + ".shake", lambda listener: Cutting(dial(listener)))
-    side = Side(kind, certificates)
-    try:
+    with closing(Side(kind, certificates, Cutting)) as side:
         side.begin()
         side.rig.run(side.client.send_as_one, [bytes(4000)] * 9)
         side.rig.until(lambda: side.length == 37_000)
-    finally:
-        side.close()
 
 
 def test_what_is_refused_is_gathered_no_more(side):
@@ -215,14 +194,11 @@ def test_an_end_in_the_middle_is_seen(side):
     ],
 )
 def test_bodies_of_unknown_length_and_short_ones_are_not(head):
-    side = Side("uvloop")
-    try:
+    with closing(Side("uvloop")) as side:
         side.send(head + b"x")
         side.rig.until(lambda: side.connection.exchanges and side.length == 1)
         side.connection.expire(time.monotonic())
         assert side.connection.gathering is None
-    finally:
-        side.close()
 
 
 class Transport:

@@ -7,15 +7,11 @@ import struct
 import weakref
 
 import pytest
-import trustme
 from twisted.logger import globalLogPublisher
 
-from tests.rig import Rig, dial, read_all, talk
-from tinfront.config.model import Site
+from tests.rig import Rig, certify, dial, read_all, shake, talk
 from tinfront.front.records import RECORD
-from tinfront.front.tls import Certificates
 from tinfront.front.tls_transport import Handshake, TlsTransport
-from tinfront.keeper.local import LocalKeeper
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -27,10 +23,7 @@ def rig(request):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    issued = trustme.CA().issue_cert("one.test")
-    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "pem"))
-    return Certificates([Site("one", ("one.test",), True, f"{folder}/pem", f"{folder}/pem")], LocalKeeper({}), folder)
+    return certify(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -41,13 +34,6 @@ def pair(rig, certificates):
     rig.until(lambda: rig.connections[-1].transport)
     with client:
         yield client, rig.connections[-1]
-
-
-def shake(listener, version=ssl.TLSVersion.TLSv1_3):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = version
-    return context.wrap_socket(dial(listener), server_hostname="one.test")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
