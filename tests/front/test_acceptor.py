@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from tinfront.config.model import Limits
-from tinfront.front.acceptor import BATCH, PAUSE, Acceptor, Entrance
+from tinfront.front.acceptor import AT_ONCE, BATCH, PAUSE, Acceptor, Entrance
 from tinfront.front.roll import Capacity, Roll
 
 
@@ -95,12 +95,59 @@ def hall():
             sock.close()
 
 
-def test_a_turn_takes_a_batch_at_most(hall):
-    _, entrance, descriptors, _ = hall(*[("10.0.0.1", 5)] * (BATCH + 1))
+def ports(entrance):
+    return [arrival.peer[1] for arrival in entrance.opener.opened]
+
+
+def test_a_turn_opens_a_batch_at_most_and_accepts_many_more(hall):
+    acceptor, entrance, descriptors, clock = hall(*[("10.0.0.1", port) for port in range(AT_ONCE + 1)])
     descriptors.readers[99]()
-    assert entrance.roll.accepted == BATCH
+    assert ports(entrance) == list(range(BATCH))
+    assert entrance.roll.accepted == entrance.roll.current == AT_ONCE
+    assert len(acceptor.socket.queue) == 1
+    assert [call.getTime() for call in clock.getDelayedCalls()] == [0]
+
+
+def test_who_comes_later_is_opened_later(hall):
+    acceptor, entrance, descriptors, clock = hall(*[("10.0.0.1", port) for port in range(2 * BATCH)])
     descriptors.readers[99]()
-    assert entrance.roll.accepted == BATCH + 1
+    acceptor.socket.queue = [("10.0.0.1", 2 * BATCH)]
+    descriptors.readers[99]()
+    assert len(entrance.opener.opened) == BATCH  # one batch a turn, however often it is woken
+    clock.pump([0, 0, 0])
+    assert ports(entrance) == list(range(2 * BATCH + 1))
+    assert not clock.getDelayedCalls()
+    acceptor.socket.queue = [("10.0.0.1", 9999)]
+    descriptors.readers[99]()
+    assert ports(entrance)[-1] == 9999
+
+
+def test_those_in_the_lobby_count_as_connected(hall):
+    acceptor, entrance, descriptors, _ = hall(*[("10.0.0.1", 5)] * (2 * BATCH))
+    entrance.roll.capacity.limit = BATCH + 10
+    descriptors.readers[99]()
+    assert (len(entrance.opener.opened), entrance.roll.current) == (BATCH, BATCH + 10)
+    descriptors.readers[99]()
+    assert not descriptors.readers
+    assert len(acceptor.socket.queue) == BATCH - 10
+
+
+def test_one_that_cannot_be_taken_does_not_keep_the_lobby_shut(hall, monkeypatch):
+    acceptor, entrance, descriptors, clock = hall(*[("10.0.0.1", port) for port in range(BATCH + 1)])
+    monkeypatch.setattr(acceptor, "admit", lambda sock, arrival: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        descriptors.readers[99]()
+    monkeypatch.undo()
+    clock.pump([0, 0])
+    assert ports(entrance) == list(range(1, BATCH + 1))
+
+
+def test_who_leaves_the_socket_to_another_lets_in_whom_it_has_accepted(hall):
+    acceptor, entrance, descriptors, clock = hall(*[("10.0.0.1", port) for port in range(2 * BATCH)])
+    descriptors.readers[99]()
+    acceptor.leave()
+    clock.advance(0)
+    assert ports(entrance) == list(range(2 * BATCH))
 
 
 def test_trouble_with_one_client_does_not_stop_the_batch(hall):
@@ -147,7 +194,7 @@ def test_stop_takes_the_queue_and_closes(hall):
     acceptor, entrance, descriptors, _ = hall(*[("10.0.0.1", 5)] * 100)
     acceptor.stop(2048)
     acceptor.stop(2048)
-    assert entrance.roll.accepted == 100
+    assert len(entrance.opener.opened) == entrance.roll.accepted == 100
     assert acceptor.socket.closed
     assert not descriptors.readers
     acceptor.start()
@@ -157,7 +204,16 @@ def test_stop_takes_the_queue_and_closes(hall):
 def test_stop_takes_no_more_than_the_backlog(hall):
     acceptor, entrance, _, _ = hall(*[("10.0.0.1", 5)] * 1000)
     acceptor.stop(100)
-    assert 100 <= entrance.roll.accepted < 101 + BATCH
+    assert entrance.roll.accepted == 100
+
+
+def test_stop_lets_in_who_is_in_the_lobby(hall):
+    acceptor, entrance, descriptors, clock = hall(*[("10.0.0.1", port) for port in range(2 * BATCH)])
+    descriptors.readers[99]()
+    acceptor.stop(100)
+    assert ports(entrance) == list(range(2 * BATCH))
+    clock.advance(0)
+    assert not clock.getDelayedCalls()
 
 
 def test_addresses_of_both_families_on_one_socket(hall):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,7 +27,11 @@ from tinfront.interfaces import IConnection
 log = Logger(namespace="tinfront.listen")
 
 BATCH = 64
-"""Connections accepted before others get their turn."""
+"""Connections that are opened before others get their turn."""
+
+AT_ONCE = 1024
+"""Connections that are accepted before others get their turn. It costs a tenth of opening, and the kernel's queue is
+short: who finds it full is not told, and tries again after a second (``net.core.somaxconn``, RFC 6298 2.1)."""
 
 PAUSE = 0.5
 """Seconds after which accepting is tried again when descriptors or memory had run out, if nobody closed before."""
@@ -77,6 +82,9 @@ class Entrance:
 class Acceptor:
     """Accepts from one listening socket, which it owns. It must be non-blocking.
 
+    More than can be opened in a turn wait in a lobby, first come, first served. They count as open sockets, so the
+    bound of those is its bound.
+
     :ivar local: (host, port) as arrivals show it.
     """
 
@@ -86,6 +94,8 @@ class Acceptor:
         self.local = _local(sock)
         self._mapped = sock.family == socket.AF_INET6
         self._unix = sock.family == socket.AF_UNIX
+        self._lobby: deque[tuple[socket.socket, Any]] = deque()
+        self._waiting = False
         self._reading = False
         self._open = True
 
@@ -101,10 +111,10 @@ class Acceptor:
             return
         self._pause()
         self._open = False
-        for _ in range(0, backlog + 1, BATCH):
-            if not self._accept_some():
-                break
+        self._accept(backlog)
         self.socket.close()
+        while self._lobby:
+            self._take(*self._lobby.popleft())
 
     def leave(self) -> None:
         """Close the socket, of which another acceptor has a duplicate: what the kernel has queued is left to it."""
@@ -125,31 +135,41 @@ class Acceptor:
         self.start()
 
     def _readable(self) -> None:
-        self._accept_some()
+        self._accept(AT_ONCE)
+        if not self._waiting:
+            self._let_in()
 
-    def _accept_some(self) -> bool:
-        """Accept up to ``BATCH``. Returns whether there may be more now."""
-        capacity = self.entrance.roll.capacity
+    def _accept(self, most: int) -> None:
+        """Take so many from the kernel's queue into the lobby, if there are."""
+        roll, lobby = self.entrance.roll, self._lobby
+        capacity = roll.capacity
         accept = self.socket.accept
-        for turn in range(BATCH):
+        for turn in range(most):
             if capacity.used >= capacity.limit:
-                if turn:
-                    return True  # somebody has to go only if it is certain that somebody comes
-                self._pause()
-                capacity.wait(self.start, f"the limit of {capacity.limit} connections is reached")
-                return False
+                if not turn:  # later in a turn it is not certain that anybody comes for whom somebody has to go
+                    self._pause()
+                    capacity.wait(self.start, f"the limit of {capacity.limit} connections is reached")
+                return
             try:
-                sock, address = accept()
+                lobby.append(accept())
             except BlockingIOError:
-                return False
+                return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._exhausted(error)
-                    return False
+                    return
                 log.debug("accept: {error}", error=error)  # that client has gone, or its network (accept(2))
-                continue
-            self._take(sock, address)
-        return True
+            else:
+                roll.enter()
+
+    def _let_in(self) -> None:
+        """Open the first in the lobby; the others when everybody else has had a turn."""
+        lobby = self._lobby
+        self._waiting = len(lobby) > BATCH
+        if self._waiting:
+            self.entrance.call_later(0, self._let_in)
+        for _ in range(min(len(lobby), BATCH)):
+            self._take(*lobby.popleft())
 
     def _exhausted(self, error: OSError) -> None:
         """Let who is being served have the spare descriptors, and come back when a socket is closed or soon."""
@@ -161,7 +181,6 @@ class Acceptor:
 
     def _take(self, sock: socket.socket, address: Any) -> None:
         entrance = self.entrance
-        entrance.roll.enter()
         sock.setblocking(False)
         peer = self._peer(address)
         arrival = Arrival(entrance.name, peer, self.local, entrance.secure, peer[0] in entrance.trust)
