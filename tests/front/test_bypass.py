@@ -158,6 +158,13 @@ class Taker:
         self.room = room
         self.got = b""
         self.free = True
+        self.corks: list[int] = []
+
+    def cork(self) -> None:
+        self.corks.append(1)
+
+    def uncork(self) -> None:
+        self.corks.append(0)
 
     def take(self, data: memoryview) -> int:
         assert self.free
@@ -169,6 +176,17 @@ class Taker:
 
     def write(self, data: bytes) -> None:
         self.got += data
+
+
+@pytest.mark.parametrize(("size", "corks"), [(RECORD, [0]), (RECORD + 1, [1, 0])])
+def test_only_what_is_several_records_is_corked(tmp_path: Path, size: int, corks: list[int]) -> None:
+    for send in (
+        lambda bypass, piece: bypass.send_file(piece, _never),
+        lambda bypass, piece: bypass.send_at_once(b"h", FileSlice(piece.file, 1, size - 1))[1] + 1,
+    ):
+        piece, records = a_file(tmp_path / "file", bytes(size)), Taker(1 << 30)
+        assert send(TlsBypass(records), piece) == size
+        assert records.corks == corks
 
 
 @pytest.mark.parametrize("room", [0, 1, RECORD, 100_000, 1 << 30])

@@ -108,6 +108,36 @@ def test_several_records_leave_as_one(stage: Stage) -> None:
     assert stage.socket.corks == [1, 0]
 
 
+def test_while_something_waits_the_packets_are_full(stage: Stage) -> None:
+    stage.socket.room = 2 * RECORD
+    stage.records.write(bytes(5 * RECORD))
+    stage.records.write(b"behind it")
+    stage.give(2 * RECORD)
+    assert stage.socket.corks == [1]
+    stage.give(1 << 60)
+    assert stage.socket.corks == [1, 0]
+    assert len(stage.socket.got) == 5 * RECORD + 9
+
+
+def test_a_closed_socket_is_not_corked(stage: Stage) -> None:
+    stage.socket.room = RECORD
+    stage.records.write(bytes(3 * RECORD))
+    stage.records.close()
+    stage.records.cork()
+    stage.records.uncork()
+    assert stage.socket.corks == [1]
+
+
+def test_what_is_taken_between_leaves_as_one(stage: Stage) -> None:
+    stage.records.cork()
+    stage.records.cork()
+    stage.records.take(memoryview(bytes(RECORD)))
+    stage.records.take(memoryview(bytes(RECORD)))
+    stage.records.uncork()
+    stage.records.uncork()
+    assert stage.socket.corks == [1, 0]
+
+
 def test_unix_sockets_have_no_cork() -> None:
     stage = Stage(socket.AF_UNIX)
     stage.records.write(bytes(3 * RECORD))

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tinfront.front.records import Records
+from tinfront.front.records import RECORD, Records
 from tinfront.http.message import FileSlice
 
 SEND_FILE_MAX = 1024 * 1024
@@ -120,6 +120,7 @@ class TlsBypass:
 
     def send_at_once(self, head: bytes, piece: FileSlice) -> tuple[bytes, int]:
         """See ``Bypass``."""
+        records = self._records
         room = len(_warm) - len(head)
         if room <= 0:
             return head, 0
@@ -128,7 +129,9 @@ class TlsBypass:
         except OSError:
             return head, 0
         _warm[: len(head)] = head
-        taken = self._records.take(_warm[: len(head) + taken]) - len(head)
+        if len(head) + taken > RECORD:
+            records.cork()
+        taken = records.take(_warm[: len(head) + taken]) - len(head)
         if taken < 0:
             return head[taken:], 0
         if taken < piece.length:
@@ -137,17 +140,23 @@ class TlsBypass:
                 taken += max(0, self.send_file(rest, _never))
             except OSError:
                 pass  # who sends the rest finds out why
+        records.uncork()
         return b"", taken
 
     def send_file(self, piece: FileSlice, again: Callable[[], None]) -> int:
         """See ``Bypass``."""
-        sent = 0
-        while sent < min(piece.length, SEND_FILE_MAX) and self._records.free:
-            room = min(len(_warm), piece.length - sent)
-            read = os.preadv(piece.file.fd, [_warm[:room]], piece.offset + sent)
-            if not read:
-                return sent
-            sent += self._records.take(_warm[:read])
+        records = self._records
+        sent, wanted = 0, min(piece.length, SEND_FILE_MAX)
+        if wanted > RECORD:
+            records.cork()
+        try:
+            while sent < wanted and records.free:
+                read = os.preadv(piece.file.fd, [_warm[: piece.length - sent]], piece.offset + sent)
+                if not read:
+                    return sent
+                sent += records.take(_warm[:read])
+        finally:
+            records.uncork()
         return sent or -1
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ class Records:
 
     __slots__ = (
         "_buffer",
+        "_corked",
         "_fd",
         "_loop",
         "_option",
@@ -60,6 +61,7 @@ class Records:
         self._option = sock.setsockopt if sock.family != socket.AF_UNIX else None
         self._owner: Owner | None = owner
         self._buffer: deque[memoryview] = deque()
+        self._corked = False
         self._paused = False
         self._watching = False
         self.open = True
@@ -70,24 +72,32 @@ class Records:
         if not self.open or not data:
             return
         view = memoryview(data)
+        if len(data) > RECORD:
+            self.cork()
         taken = 0 if self._buffer else self.take(view)
         if taken < len(data):
             rest = view[taken:]
             self._keep(rest if len(rest) > len(data) // 2 else memoryview(bytes(rest)))  # the other half need not stay
+        if self._corked:
+            self.uncork()
+
+    def cork(self) -> None:
+        """What is sent from now on leaves in full packets: several records leave as one, and wake the client once."""
+        if not self._corked and self._option is not None:
+            self._corked = True
+            self._option(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
+    def uncork(self) -> None:
+        """No more comes for now, so what there is may leave, be the packet full or not. If something waits it comes."""
+        if self._corked and not self._buffer and self._option is not None:
+            self._corked = False
+            self._option(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def take(self, data: memoryview) -> int:
         """Send what the kernel has room for; of what it has not, one record is kept. Nothing may wait already.
 
         :returns: how many bytes are taken care of.
         """
-        if len(data) <= RECORD or self._option is None:
-            return self._take(data)
-        self._option(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # several records leave as one, and wake the client once
-        taken = self._take(data)
-        self._option(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-        return taken
-
-    def _take(self, data: memoryview) -> int:
         rest = data
         try:
             while rest:
@@ -141,6 +151,7 @@ class Records:
         if self._owner is not None and not buffer:
             self._watching = False
             self._loop.remove_writer(self._fd)
+            self.uncork()
             self._owner.flushed()
 
     def _end(self, error: Exception) -> None:
@@ -150,6 +161,7 @@ class Records:
     def close(self) -> None:
         """No more; what waits is lost."""
         self.open = False
+        self._option = None  # the socket is closed next, and corks no more
         self._owner = None
         self._buffer.clear()
         self.size = 0
