@@ -1,16 +1,18 @@
-"""A fast client beside a crowd of slow ones: wrk on 32 connections alone, with them, and without them, in turn.
+"""A fast client beside a crowd of slow ones: wrk on 32 connections without them and with them, in turn.
 
-*Alone* nothing else runs. *Without* the crowd a stand-in takes as much of the processor as the crowd did: what slow
-clients cost their own machines is not what the server loses by them. The ratio is that of *with* to *without*.
+The server has a core to itself (``cores``), and each second of load is measured by how fast that core was in it
+(``pace``): a rate is told as the requests/s that would have been counted had the core always been as fast as it mostly
+was, and ``counted`` as they were.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench import app
@@ -18,13 +20,17 @@ from bench.measure import load
 from bench.peers import Peer
 from bench.scenarios import SCENARIOS
 from bench.slow.clients import BEAT
+from bench.slow.cores import on, parted
 from bench.slow.crowd import Order, hold
-from bench.slow.standin import standing_in
+from bench.slow.pace import Meter, metered
 from bench.stage import Running, Stage
 
 HELLO = next(scenario for scenario in SCENARIOS if scenario.name == "hello")
 FAST = 32
 """Connections of the fast client."""
+
+JUDGED = "tinfront"
+"""The server whose ratios are held against a figure: it gets twice the rounds."""
 
 SETTLE = 2.0
 """Seconds for the server to see that the crowd has gone."""
@@ -76,13 +82,14 @@ def measure(
     for peer in servers:
         if kind.needs not in peer.kinds:
             continue
-        with stage.started([peer], HELLO) as [running]:
+        with _apart(stage, peer) as (running, meter):
             entry: dict[str, Any] = {"name": peer.name, "label": peer.label, "clients": count, "rounds": []}
-            for number in range(rounds):
+            wanted = rounds * 2 if peer.name == JUDGED else rounds
+            for number in range(wanted):
                 if running.why:
                     break
-                entry["rounds"].append(_round(running, kind, count, seconds))
-                say(f"{kind.name} {peer.name} round {number + 1}/{rounds}: {told(entry['rounds'][-1])}")
+                entry["rounds"].append(_round(running, meter, kind, count, seconds))
+                say(f"{kind.name} {peer.name} round {number + 1}/{wanted}: {told(entry['rounds'][-1])}")
                 running.trim()
                 running.ended()
             if running.why:
@@ -91,30 +98,38 @@ def measure(
         yield entry | summary(entry["rounds"])
 
 
-def _round(running: Running, kind: Kind, count: int, seconds: int) -> dict[str, Any]:
+@contextlib.contextmanager
+def _apart(stage: Stage, peer: Peer) -> Iterator[tuple[Running, Meter]]:
+    """A server on a core of its own, with a meter there; this process, and so its clients, on the others."""
+    server, clients = parted()
+    with on(server), stage.started([peer], HELLO) as [running], metered() as meter, on(clients):
+        yield running, meter
+
+
+def _round(running: Running, meter: Meter, kind: Kind, count: int, seconds: int) -> dict[str, Any]:
     url = running.url(HELLO)
-    alone = _loads(url, seconds)
+    without = _loads(url, meter, seconds)
     port = running.place.https if kind.tls else running.place.http
     order = Order(kind.kind, count, port, kind.path, zlib.crc32(kind.body), kind.tls)
     with hold(order) as held:
         time.sleep(BEAT)  # until each has shown a sign of life: what it costs to come is another matter
         cpu, began = held.cpu(), time.monotonic()
-        beside = _loads(url, seconds)
+        beside = _loads(url, meter, seconds)
         share = (held.cpu() - cpu) / (time.monotonic() - began)
         counts = held.end()
     time.sleep(SETTLE)
-    with standing_in(share):
-        without = _loads(url, seconds)
-    return {"alone": alone, "without": without, "with": beside, "crowd": counts, "crowd_cpu": round(share, 3)}
+    return {"without": without, "with": beside, "crowd": counts, "crowd_cpu": round(share, 3)}
 
 
-def _loads(url: str, seconds: int) -> dict[str, float]:
-    """Loads of a second each: where the kernel puts the processes changes the pace by a third, for a whole load."""
-    seen = [load(url, HELLO, FAST, 1) for _ in range(seconds)]
+def _loads(url: str, meter: Meter, seconds: int) -> dict[str, float]:
+    """Loads of a second each. ``work`` is the requests in the time of a thousand of the meter's pieces of work."""
+    meter.lap()
+    seen = [(load(url, HELLO, FAST, 1), meter.lap()) for _ in range(seconds)]
     return {
-        "rate": round(sum(each.requests for each in seen) / sum(each.seconds for each in seen), 1),
-        "p99_ms": round(median(each.p99_ms for each in seen), 2),
-        "errors": sum(each.errors for each in seen),
+        "counted": round(mean(each.requests / each.seconds for each, _ in seen), 1),
+        "work": round(mean(each.requests / each.seconds * piece for each, piece in seen), 1),
+        "p99_ms": round(median(each.p99_ms for each, _ in seen), 2),
+        "errors": sum(each.errors for each, _ in seen),
     }
 
 
@@ -123,22 +138,29 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     if not rounds:
         return {}
     found: dict[str, Any] = {}
-    for side in ("alone", "without", "with"):
-        found[side] = {name: median(each[side][name] for each in rounds) for name in ("rate", "p99_ms")}
+    pace = _pace(rounds)
+    for side in ("without", "with"):
+        found[side] = {name: median(each[side][name] for each in rounds) for name in ("counted", "p99_ms")}
+        found[side]["rate"] = round(median(each[side]["work"] for each in rounds) * pace, 1)
         found[side]["errors"] = sum(each[side]["errors"] for each in rounds)
     tails = [
         each["with"]["p99_ms"] / each["without"]["p99_ms"]
         for each in rounds
         if each["without"]["p99_ms"] and each["with"]["p99_ms"]
     ]
-    for name, side in (("ratio", "without"), ("ratio_alone", "alone")):
-        rates = [each["with"]["rate"] / each[side]["rate"] for each in rounds if each[side]["rate"]]
-        found[name] = round(median(rates), 3) if rates else 0.0
+    ratios = [each["with"]["work"] / each["without"]["work"] for each in rounds if each["without"]["work"]]
+    found["ratio"] = round(median(ratios), 3) if ratios else 0.0
     found["p99_ratio"] = round(median(tails), 2) if tails else None
     for word in ("refused", "broken", "wrong", "unserved", "hurried", "finished"):
         found[word] = sum(each["crowd"].get(word, 0) for each in rounds)
     found["held"] = min(each["crowd"].get("held", 0) for each in rounds)
     return found
+
+
+def _pace(rounds: list[dict[str, Any]]) -> float:
+    """The pieces of work a millisecond that the core mostly did."""
+    sides = [each[side] for each in rounds for side in ("without", "with") if each[side]["work"]]
+    return median(side["counted"] / side["work"] for side in sides) if sides else 0.0
 
 
 def told(entry: dict[str, Any]) -> str:
@@ -147,8 +169,10 @@ def told(entry: dict[str, Any]) -> str:
     faults = ", ".join(
         f"{crowd[word]} {word}" for word in ("refused", "broken", "wrong", "unserved") if crowd.get(word)
     )
+    without, beside = entry["without"], entry["with"]
+    ratio = beside["work"] / without["work"] if without["work"] else 0.0
     return (
-        f"{entry['without']['rate']:,.0f} → {entry['with']['rate']:,.0f} req/s, p99 {entry['without']['p99_ms']:.1f} → "
-        f"{entry['with']['p99_ms']:.1f} ms, {crowd.get('held', 0)} held, crowd {entry['crowd_cpu']:.2f} cores"
-        f"{', ' + faults if faults else ''}"
+        f"{without['counted']:,.0f} → {beside['counted']:,.0f} req/s, {ratio:.3f} by the machine's pace, "
+        f"p99 {without['p99_ms']:.1f} → {beside['p99_ms']:.1f} ms, {crowd.get('held', 0)} held, "
+        f"crowd {entry['crowd_cpu']:.2f} cores{', ' + faults if faults else ''}"
     )

@@ -1,7 +1,8 @@
 """The chart of the README: what a fast client gets while thousands of slow ones hang on, server by server.
 
-One panel for each kind of slow client. The pale bar is the fast client alone, the full bar in front of it the same
-client beside the slow ones; the number is what it still gets. Colours and lettering are those of ``bench.chart``.
+One panel for each kind of slow client. The pale bar is the fast client alone, as long for each server; the full bar in
+front of it is the same client beside the slow ones; the numbers are what it still gets. How fast the servers are is
+the subject of ``bench.chart``, whose colours and lettering these are.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _opening(told: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], height
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="10"/>',
         _text(MARGIN, 42, f"What is left for a fast client while {count} slow ones hang on", "title text"),
         _text(
-            MARGIN, 64, "Requests per second of a small WSGI answer, two workers. Each panel to its own scale.", "quiet"
+            MARGIN, 64, "Requests per second of a small WSGI answer; one core for the server and its workers.", "quiet"
         ),
         f'<rect class="theirs-pale" x="{MARGIN}" y="80" width="34" height="{THICK}" rx="2"/>',
         _text(MARGIN + 42, 92, "alone", "quiet"),
@@ -74,31 +75,30 @@ def _panel(left: int, y: int, entry: Mapping[str, Any]) -> tuple[list[str], int]
         f'<text x="{left}" y="{y}" class="panel text">{where}</text>',
         f'<line class="rule" x1="{left}" y1="{y + 9.5}" x2="{left + PANEL}" y2="{y + 9.5}"/>',
     ]
-    most = max(max(server[side]["rate"] for side in ("without", "with")) for server in servers) or 1.0
     y += HEAD - 14
     for server in servers:
-        parts += _row(left, y, server, BAR / most)
+        parts += _row(left, y, server)
         y += ROW
     return parts, y
 
 
-def _row(left: int, y: int, server: Mapping[str, Any], scale: float) -> list[str]:
+def _row(left: int, y: int, server: Mapping[str, Any]) -> list[str]:
     ours = server["name"].startswith("tinfront")
     name, pale, full = ("text strong", "ours-pale", "ours") if ours else ("text", "theirs-pale", "theirs-full")
-    alone, beside = server["without"]["rate"], server["with"]["rate"]
+    still = min(server["ratio"], 1.0)
     start, base = left + LABEL, y + 12
     parts = [
         _text(left, base, server["label"], name),
-        f'<rect class="{pale}" x="{start}" y="{y}" width="{max(1.0, alone * scale):.1f}" height="{THICK}" rx="2"/>',
+        f'<rect class="{pale}" x="{start}" y="{y}" width="{BAR}" height="{THICK}" rx="2"/>',
     ]
     end = left + PANEL
     if server["ratio"] < STILL:
         parts += [_text(end, base, "stands still", "bad strong end")]
         return parts
     parts += [
-        f'<rect class="{full}" x="{start}" y="{y}" width="{max(1.0, beside * scale):.1f}" height="{THICK}" rx="2"/>',
-        _text(end - 52, base, f"{beside:,.0f}", f"{name} end"),
-        _text(end, base, f"{min(server['ratio'], 1.0):.0%}", "quiet strong end"),
+        f'<rect class="{full}" x="{start}" y="{y}" width="{still * BAR:.1f}" height="{THICK}" rx="2"/>',
+        _text(end - 52, base, f"{server['with']['rate']:,.0f}", f"{name} end"),
+        _text(end, base, f"{still:.0%}", "quiet strong end"),
     ]
     return parts
 
@@ -107,8 +107,8 @@ def _footer(told: Mapping[str, Any], y: int) -> tuple[list[str], int]:
     machine, settings = told["machine"], told["settings"]
     versions = " · ".join(f"{name} {number}" for name, number in told["versions"].items() if name != "uwsgi")
     texts = [
-        f"Medians; rounds: {settings['rounds']} of {settings['seconds']} s, with and without in turn; load and server "
-        f"share the machine. {told['date'][:10]}",
+        f"Medians over rounds of {settings['seconds']} s with and as many without: {settings['rounds']}, "
+        f"{2 * settings['rounds']} of tinfront. {told['date'][:10]}",
         f"{machine['cpu']}, {machine['cores']} cores · {machine['kernel']} · Python {machine['python']} · {versions}",
     ]
     parts = [f'<line class="rule" x1="{MARGIN}" y1="{y + 0.5}" x2="{WIDTH - MARGIN}" y2="{y + 0.5}"/>']

@@ -35,22 +35,20 @@ def beside(entry: Mapping[str, Any]) -> str:
     """The table of one kind of slow client."""
     rows = [
         (
-            *("", "req/s alone", "without", "with", "ratio", "to alone", "p99 ms", "with"),
+            *("", "req/s without", "with", "ratio", "p99 ms", "with"),
             *("held", "refused", "broken", "wrong", "unserved"),
         )
     ]
     for server in entry["servers"]:
         if "ratio" not in server:
-            rows.append((server["label"], *"-" * 11, server.get("why", "")))
+            rows.append((server["label"], *"-" * 9, server.get("why", "")))
             continue
         side = server["without"], server["with"]
         rows.append(
             (
                 server["label"],
-                f"{server['alone']['rate']:,.0f}",
                 *(f"{each['rate']:,.0f}" for each in side),
                 f"{server['ratio']:.2f}",
-                f"{server['ratio_alone']:.2f}",
                 *(f"{each['p99_ms']:.1f}" for each in side),
                 f"{server['held']} of {server['clients']}",
                 *(f"{server[word]}" for word in ("refused", "broken", "wrong", "unserved")),

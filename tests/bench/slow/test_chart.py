@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from bench.slow import chart
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -38,6 +40,15 @@ def test_each_kind_has_its_panel_and_each_server_its_row() -> None:
     assert not any("tls-idle" in text for text in written)
     assert written.count("tinfront") == written.count("granian") == 2
     assert written.count("990") == written.count("99%") == 2
+
+
+def test_the_bars_are_what_is_left_of_each_server() -> None:
+    bars = [
+        float(element.attrib["width"]) / chart.BAR
+        for element in ET.fromstring(chart.draw(told())).iter(f"{SVG}rect")
+        if float(element.attrib["y"]) > chart.TOP
+    ]
+    assert bars == pytest.approx([1.0, 0.99, 1.0] * 2, abs=0.001)  # granian has only the pale one
 
 
 def test_who_serves_nobody_is_said_to_stand_still() -> None:
