@@ -31,9 +31,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line. Exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.slow", description="What slow clients do to a server.")
     parser.add_argument(
-        "--rounds", type=console.positive, default=5, help="default: %(default)s; twice that for tinfront"
+        "--rounds", type=console.positive, default=4, help="default: %(default)s; twice that for tinfront"
     )
-    parser.add_argument("--seconds", type=console.positive, default=6, help="of load per round (default: %(default)s)")
+    parser.add_argument("--seconds", type=console.positive, default=10, help="of load per round (default: %(default)s)")
     parser.add_argument("--clients", type=console.positive, default=5000, help="slow ones (default: %(default)s)")
     parser.add_argument("--kinds", type=console.words, default=(), help=", ".join(kind.name for kind in beside.KINDS))
     parser.add_argument("--overload", type=console.positive, default=30, metavar="SECONDS", help="default: %(default)s")

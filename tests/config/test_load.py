@@ -149,7 +149,7 @@ def _load(text, vocabulary, directory):
         assert [line for line in findings if not re.match(r"site\.ini:[0-9]+: ", line)] == []
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(_PIECES | st.text(max_size=30), max_size=40).map("\n".join))
 @example(REST)
 @example("[route:]\n[route: ]\n[:]\n[::]\n[route:::]")
@@ -159,7 +159,6 @@ def test_no_text_breaks_the_loader(vocabulary, nowhere, text):
     _load(text, vocabulary, nowhere)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_nor_does_any_noise(vocabulary, nowhere, text):
     _load(text, vocabulary, nowhere)
@@ -174,7 +173,7 @@ _VALUES = {
 }
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.fixed_dictionaries(_VALUES), st.booleans(), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "  "]))
 def test_values_of_a_listener_come_back(vocabulary, values, tls, end, indent):
     values["header_max"] = 16 * 1024**2
@@ -208,7 +207,7 @@ def test_values_of_the_server_come_back(vocabulary):
     assert loads(REST + "[server]\n" + text, vocabulary).server == server
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.from_regex("[A-Z]{1,5}", fullmatch=True), st.from_regex(r"[!-~]([ -~]{0,9}[!-~])?", fullmatch=True)

@@ -6,8 +6,7 @@ import sys
 from email import message_from_bytes
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
@@ -370,7 +369,6 @@ def test_a_plain_get_of_a_ready_file_is_one_call(tree, path):
 names = st.sampled_from(["..", ".", "", "a.txt", "docs", "secret", "root", "link", ".env", "\0", "large.bin"])
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(names | st.text(st.characters(max_codepoint=255), max_size=4), max_size=6), st.booleans())
 def test_no_path_gives_the_secret_away(tree, parts, listing):
     if not (tree / "link").is_symlink():

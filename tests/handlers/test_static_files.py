@@ -7,7 +7,7 @@ import stat
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinfront.handlers import static_files
@@ -229,7 +229,6 @@ pieces = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(pieces | st.binary(max_size=5), max_size=8), st.sampled_from(["inside", "no"]), st.booleans())
 def test_no_name_reads_anything_outside(tree, parts, symlinks, walking):
     root = Root(str(tree), symlinks)

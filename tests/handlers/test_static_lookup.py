@@ -4,7 +4,7 @@ import errno
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinfront.handlers.static_files import Root
@@ -181,7 +181,6 @@ segments = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(segments | st.text(st.characters(max_codepoint=255), max_size=6), max_size=8), st.booleans())
 def test_no_path_finds_anything_outside_or_hidden(tree, parts, dotfiles):
     try:

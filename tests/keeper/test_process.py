@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinfront
@@ -201,7 +201,6 @@ def test_nobody_else_s_processes_are_signalled(keeper):
         ).map(lambda words: "\0".join(words).encode()),
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_bytes_have_an_answer(keeper, data):
     told, given = keeper.answer(data, [])
     assert encode(*told)

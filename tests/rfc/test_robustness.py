@@ -75,7 +75,7 @@ def check_end(front: Front, client: Client) -> None:
 
 
 @given(_anything, _sizes, st.booleans(), st.sampled_from([Limits(), SMALL]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_input_raises_or_hangs_or_is_held_without_bound(
     stream: bytes, sizes: list[int], streaming: bool, limits: Limits
 ) -> None:
@@ -93,7 +93,7 @@ def test_no_input_raises_or_hangs_or_is_held_without_bound(
 
 
 @given(streams(), _sizes, st.integers(1, 200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_client_that_does_not_read_its_answers_is_not_read_either(stream: bytes, sizes: list[int], room: int) -> None:
     stream *= 200
     with pytest.MonkeyPatch.context() as patch:
@@ -132,7 +132,7 @@ def story(stream: list[bytes], streaming: bool) -> tuple[bytes, list[Any], list[
 
 
 @given(_anything, _sizes, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_packets_mean_nothing(stream: bytes, sizes: list[int], streaming: bool) -> None:
     whole = story([stream], streaming)
     assert story(packets(stream, sizes), streaming) == whole

@@ -131,7 +131,7 @@ def check(data: bytes) -> None:
 
 
 @given(streams())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_what_we_accept_is_read_alike_by_all(data: bytes) -> None:
     check(data)
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import make_head
@@ -422,7 +422,7 @@ def test_an_answer_to_a_job_that_another_thread_is_answering(worker: Worker, add
         st.sampled_from([b"", b"x", b"\0" * 8, b"app-error\0y"]),
     ),
 ), max_size=12))  # fmt: skip
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 def test_no_garbage_escapes(said: list[bytes], rig_exchange: Any) -> None:
     class Loop:
         def add_reader(self, *_: Any) -> None: ...
