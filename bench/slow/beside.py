@@ -112,6 +112,7 @@ def _round(running: Running, meter: Meter, kind: Kind, count: int, seconds: int)
     port = running.place.https if kind.tls else running.place.http
     order = Order(kind.kind, count, port, kind.path, zlib.crc32(kind.body), kind.tls)
     with hold(order) as held:
+        held.give_way()
         time.sleep(BEAT)  # until each has shown a sign of life: what it costs to come is another matter
         cpu, began = held.cpu(), time.monotonic()
         beside = _loads(url, meter, seconds)
