@@ -104,11 +104,11 @@ def _row(left: int, y: int, server: Mapping[str, Any]) -> list[str]:
 
 
 def _footer(told: Mapping[str, Any], y: int) -> tuple[list[str], int]:
-    machine, settings = told["machine"], told["settings"]
+    machine = told["machine"]
     versions = " · ".join(f"{name} {number}" for name, number in told["versions"].items() if name != "uwsgi")
     texts = [
-        f"Medians over rounds of {settings['seconds']} s with and as many without: {settings['rounds']}, "
-        f"{2 * settings['rounds']} of tinfront. {told['date'][:10]}",
+        f"Medians over rounds of seconds with and without them, in turn; the server has a core to itself. "
+        f"{told['date'][:10]}",
         f"{machine['cpu']}, {machine['cores']} cores · {machine['kernel']} · Python {machine['python']} · {versions}",
     ]
     parts = [f'<line class="rule" x1="{MARGIN}" y1="{y + 0.5}" x2="{WIDTH - MARGIN}" y2="{y + 0.5}"/>']
