@@ -23,14 +23,12 @@ from bench.slow.clients import BEAT
 from bench.slow.cores import on, parted
 from bench.slow.crowd import Order, hold
 from bench.slow.pace import Meter, metered
+from bench.slow.report import JUDGED
 from bench.stage import Running, Stage
 
 HELLO = next(scenario for scenario in SCENARIOS if scenario.name == "hello")
 FAST = 32
 """Connections of the fast client."""
-
-JUDGED = "tinfront"
-"""The server whose ratios are held against a figure: it gets twice the rounds."""
 
 SETTLE = 2.0
 """Seconds for the server to see that the crowd has gone."""
@@ -149,13 +147,18 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         for each in rounds
         if each["without"]["p99_ms"] and each["with"]["p99_ms"]
     ]
-    ratios = [each["with"]["work"] / each["without"]["work"] for each in rounds if each["without"]["work"]]
+    ratios = [_ratio(each) for each in rounds if each["without"]["work"]]
     found["ratio"] = round(median(ratios), 3) if ratios else 0.0
     found["p99_ratio"] = round(median(tails), 2) if tails else None
     for word in ("refused", "broken", "wrong", "unserved", "hurried", "finished"):
         found[word] = sum(each["crowd"].get(word, 0) for each in rounds)
     found["held"] = min(each["crowd"].get("held", 0) for each in rounds)
     return found
+
+
+def _ratio(entry: dict[str, Any]) -> float:
+    ratio: float = entry["with"]["work"] / entry["without"]["work"]
+    return ratio
 
 
 def _pace(rounds: list[dict[str, Any]]) -> float:
@@ -171,7 +174,7 @@ def told(entry: dict[str, Any]) -> str:
         f"{crowd[word]} {word}" for word in ("refused", "broken", "wrong", "unserved") if crowd.get(word)
     )
     without, beside = entry["without"], entry["with"]
-    ratio = beside["work"] / without["work"] if without["work"] else 0.0
+    ratio = _ratio(entry) if without["work"] else 0.0
     return (
         f"{without['counted']:,.0f} → {beside['counted']:,.0f} req/s, {ratio:.3f} by the machine's pace, "
         f"p99 {without['p99_ms']:.1f} → {beside['p99_ms']:.1f} ms, {crowd.get('held', 0)} held, "

@@ -7,6 +7,9 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+JUDGED = "tinfront"
+"""The server whose figures are held against these."""
+
 REACH = {
     "ratio": 0.95,
     "p99_ratio": 2.0,
@@ -165,7 +168,7 @@ def verdict_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _ours(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [entry for entry in entries if entry["name"] == "tinfront"]
+    return [entry for entry in entries if entry["name"] == JUDGED]
 
 
 def _table(title: str, rows: Sequence[Sequence[str]]) -> str:

@@ -95,7 +95,6 @@ class Acceptor:
         self._mapped = sock.family == socket.AF_INET6
         self._unix = sock.family == socket.AF_UNIX
         self._lobby: deque[tuple[socket.socket, Any]] = deque()
-        self._waiting = False
         self._reading = False
         self._open = True
 
@@ -135,8 +134,9 @@ class Acceptor:
         self.start()
 
     def _readable(self) -> None:
+        waiting = bool(self._lobby)  # then their turn is due already
         self._accept(AT_ONCE)
-        if not self._waiting:
+        if not waiting:
             self._let_in()
 
     def _accept(self, most: int) -> None:
@@ -165,11 +165,12 @@ class Acceptor:
     def _let_in(self) -> None:
         """Open the first in the lobby; the others when everybody else has had a turn."""
         lobby = self._lobby
-        self._waiting = len(lobby) > BATCH
-        if self._waiting:
-            self.entrance.call_later(0, self._let_in)
-        for _ in range(min(len(lobby), BATCH)):
-            self._take(*lobby.popleft())
+        try:
+            for _ in range(min(len(lobby), BATCH)):
+                self._take(*lobby.popleft())
+        finally:
+            if lobby:
+                self.entrance.call_later(0, self._let_in)
 
     def _exhausted(self, error: OSError) -> None:
         """Let who is being served have the spare descriptors, and come back when a socket is closed or soon."""
