@@ -30,8 +30,9 @@ BATCH = 64
 """Connections that are opened before others get their turn."""
 
 AT_ONCE = 1024
-"""Connections that are accepted before others get their turn. It costs a tenth of opening, and the kernel's queue is
-short: who finds it full is not told, and tries again after a second (``net.core.somaxconn``, RFC 6298 2.1)."""
+"""Connections that are accepted before others get their turn. It costs a tenth of what opening and a first answer
+do, and the kernel's queue is short: who finds it full is not told, and tries again after a second
+(``net.core.somaxconn``, RFC 6298 2.1)."""
 
 PAUSE = 0.5
 """Seconds after which accepting is tried again when descriptors or memory had run out, if nobody closed before."""
